@@ -1,0 +1,1 @@
+"""The MQTT broker a developer's machine, a demonstration or a test runs on."""
