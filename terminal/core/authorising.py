@@ -1,0 +1,297 @@
+"""Face step-up, the card's first cryptogram, the bank's decision, the card's second. No cash moves here.
+
+Everything that can say "no" is asked before the bank: the dispenser's state and the card's own risk management. From the moment the
+request may have left, every way out that is not cash ends in a completion advice FAIL, so that the bank lets go of its hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from terminal.core import service
+from terminal.core.commands import (
+    Authorise,
+    Command,
+    FetchTemplate,
+    GenerateFirstCryptogram,
+    GenerateSecondCryptogram,
+    InitialiseDispenser,
+    MakeFaceKey,
+    PrepareDispense,
+    ReleaseCard,
+    SelectApplication,
+    VerifyFace,
+)
+from terminal.core.events import (
+    AuthorisationAnswered,
+    CardRemoved,
+    CommandFailed,
+    DeviceLost,
+    DispenserPrepared,
+    FaceKeyMade,
+    FaceVerified,
+    FirstCryptogramMade,
+    RequestFailed,
+    SecondCryptogramMade,
+    TemplateFetched,
+)
+from terminal.core.model import CardInfo, Device, Failure, Phase, State
+from terminal.core.service import INITIALISE_S
+from terminal.core.settling import settle_without_cash
+from terminal.core.steps import BANK, Step, ask, awaiting, goto, online, record, transaction_of, with_transaction
+
+PIN_ATTEMPTS = 3
+WITH_PIN_ENTRY = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT)
+WITH_CARD_SESSION = (
+    Phase.READING_CARD,
+    Phase.CHOOSING_APPLICATION,
+    Phase.ENTERING_PIN,
+    Phase.CHOOSING_AMOUNT,
+    Phase.ENTERING_AMOUNT,
+    Phase.STILL_THERE,
+    Phase.FETCHING_TEMPLATE,
+    Phase.VERIFYING_FACE,
+    Phase.PREPARING,
+    Phase.AUTHORISING,
+    Phase.CONFIRMING_CARD,
+)
+
+
+def card_of(state: State) -> CardInfo:
+    if state.card is None:
+        raise AssertionError(f"{state.phase.value} without a card")
+    return state.card
+
+
+def fail(state: State, reason: str, iso_reason: str = "MALF", *commands: Command) -> Step:
+    """End without cash. When the bank may know of the transaction it is told; the card is given back; the screen says all of it."""
+    transaction = state.transaction
+    if transaction is not None and transaction.asked and not transaction.settled:
+        state, settled = settle_without_cash(
+            state, transaction.transaction_id, transaction.amount_minor, iso_reason, transaction.final_card_data
+        )
+        commands = (*commands, settled)
+        state = with_transaction(state, settled=True)
+    if transaction is not None:
+        state = with_transaction(state, pin_block=None)
+    if state.card_present and online(state, Device.CARD_READER):
+        state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
+        commands = (*commands, release)
+    state = awaiting(state, BANK, None)
+    failure = Failure(reason, "take" if state.card_present else "taken", "notDebited")
+    return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s, failure=failure)
+
+
+def on_device_lost(state: State, event: DeviceLost) -> Step:
+    """A worker takes the card's session or the entered PIN with it: the customer is told at once, not after a time limit."""
+    phase = state.resume if state.phase is Phase.STILL_THERE else state.phase
+    state, commands = service.on_device_lost(state, event)
+    if event.device is Device.PIN_PAD and phase in WITH_PIN_ENTRY:
+        return fail(state, "pinPadFault", "MALF", *commands)
+    if event.device is Device.CARD_READER and state.phase in WITH_CARD_SESSION:
+        return fail(state, "cardUnreadable", "CDER", *commands)
+    return state, commands
+
+
+# --- face
+
+
+def start_face(state: State, *commands: Command) -> Step:
+    if not online(state, Device.FACE):
+        return face_refused(state, "faceUnavailable", *commands)
+    state, make = ask(state, MakeFaceKey, state.config.timeouts.face_s)
+    return goto(state, Phase.FETCHING_TEMPLATE, *commands, make, seconds=state.config.timeouts.face_s)
+
+
+def face_refused(state: State, hint: str, *commands: Command) -> Step:
+    """Deny only: PIN and card alone still allow amounts below the step-up, and the counter is open."""
+    state = with_transaction(state, face="refused")
+    return goto(state, Phase.CHOOSING_AMOUNT, *commands, seconds=state.config.timeouts.input_s, hint=hint, entry="")
+
+
+def on_face_key(state: State, event: FaceKeyMade) -> Step:
+    card, transaction = card_of(state), transaction_of(state)
+    timeout_s = state.config.timeouts.authorise_s
+    serial = state.serial + 1
+    state = awaiting(replace(state, serial=serial), BANK, serial)
+    fetch = FetchTemplate(serial, transaction.transaction_id, card.pan, card.track2, card.pan_sequence, event.public_key, timeout_s)
+    return goto(state, Phase.FETCHING_TEMPLATE, fetch, seconds=timeout_s + 1)
+
+
+def on_template(state: State, event: TemplateFetched) -> Step:
+    if not event.template:
+        return face_refused(state, "faceNotEnrolled")
+    state, verify = ask(state, VerifyFace, state.config.timeouts.face_s, template=event.template)
+    return goto(state, Phase.VERIFYING_FACE, verify)
+
+
+def on_template_failed(state: State, event: RequestFailed) -> Step:
+    return face_refused(state, "faceUnavailable")
+
+
+def on_face_time_out(state: State, event: object) -> Step:
+    return face_refused(awaiting(state, BANK, None), "faceUnavailable")
+
+
+def on_face_verified(state: State, event: FaceVerified) -> Step:
+    transaction = transaction_of(state)
+    noted = record("faceVerified", transaction.transaction_id, decision=event.decision, score=event.score)
+    if event.decision != "accepted":
+        return face_refused(state, "faceNotMatched" if event.decision == "rejected" else "faceNotSeen", noted)
+    return prepare(with_transaction(state, face="accepted", face_score=event.score), noted)
+
+
+def on_face_failed(state: State, event: CommandFailed) -> Step:
+    return face_refused(state, "faceUnavailable")
+
+
+# --- all that must say yes before the bank is asked
+
+
+def prepare(state: State, *commands: Command) -> Step:
+    transaction = transaction_of(state)
+    timeouts = state.config.timeouts
+    state = with_transaction(state, field55="", baseline=None)
+    state, dispenser = ask(state, PrepareDispense, timeouts.card_s, quantities=transaction.quantities)
+    state, cryptogram = ask(
+        state, GenerateFirstCryptogram, timeouts.card_s, amount_minor=transaction.amount_minor, transaction_number=state.last_transaction
+    )
+    return goto(state, Phase.PREPARING, *commands, dispenser, cryptogram)
+
+
+def on_dispenser_prepared(state: State, event: DispenserPrepared) -> Step:
+    return authorise_when_ready(with_transaction(state, baseline=event.baseline))
+
+
+def on_first_cryptogram(state: State, event: FirstCryptogramMade) -> Step:
+    if event.kind != "ARQC":  # an online-only terminal never accepts an offline approval
+        return fail(state, "cardDeclined", "CDER")
+    return authorise_when_ready(with_transaction(state, field55=event.field55))
+
+
+def on_prepare_failed(state: State, event: CommandFailed) -> Step:
+    if event.device is Device.CARD_READER:
+        return fail(state, "cardUnreadable", "CDER")
+    if event.device is not Device.DISPENSER:
+        return fail(state, "pinPadFault")
+    state = replace(state, dispenser_ready=False)
+    if event.kind == "workerLost" or not online(state, Device.DISPENSER):
+        return fail(state, "dispenserFault")
+    state, initialise = ask(state, InitialiseDispenser, INITIALISE_S)
+    return fail(state, "dispenserFault", "MALF", initialise)
+
+
+def authorise_when_ready(state: State) -> Step:
+    transaction, card = transaction_of(state), card_of(state)
+    if not transaction.ready_to_ask or transaction.pin_block is None:
+        return state, ()
+    attempt = transaction.attempt + 1
+    serial = state.serial + 1
+    timeout_s = state.config.timeouts.authorise_s
+    requested = record(
+        "authorisationRequested",
+        transaction.transaction_id,
+        number=state.last_transaction,
+        attempt=attempt,
+        amountMinor=transaction.amount_minor,
+        quantities=list(transaction.quantities),
+        maskedPan=card.masked_pan,
+        aid=card.aid,
+        face=transaction.face,
+    )
+    request = Authorise(
+        request_id=serial,
+        transaction_id=transaction.transaction_id,
+        attempt=attempt,
+        amount_minor=transaction.amount_minor,
+        currency=state.config.currency,
+        pan=card.pan,
+        track2=card.track2,
+        pan_sequence=card.pan_sequence,
+        pin_block=transaction.pin_block,
+        field55=transaction.field55,
+        face="accepted" if transaction.face == "accepted" else "notRequired",
+        face_score=transaction.face_score,
+        timeout_s=timeout_s,
+    )
+    state = awaiting(replace(state, serial=serial), BANK, serial)
+    state = with_transaction(state, attempt=attempt, asked=True, pin_block=None)
+    return goto(state, Phase.AUTHORISING, requested, request, seconds=timeout_s + 2)
+
+
+# --- the bank's decision
+
+
+def on_authorisation(state: State, event: AuthorisationAnswered) -> Step:
+    transaction = transaction_of(state)
+    if event.response not in ("APPR", "DECL"):
+        return fail(state, "hostError")
+    approved = event.response == "APPR"
+    kind = "authorisationApproved" if approved else "authorisationDeclined"
+    answered = record(kind, transaction.transaction_id, attempt=transaction.attempt, reason=event.reason, code=event.authorisation_code)
+    state = with_transaction(
+        state,
+        approved=approved,
+        asked=approved,  # a declined attempt holds nothing at the bank
+        authorisation_code=event.authorisation_code,
+        actions=event.actions,
+        decline_reason=event.reason,
+        balance_minor=event.balance_minor,
+    )
+    state, second = ask(state, GenerateSecondCryptogram, state.config.timeouts.card_s, icc_data=event.icc_data, approved=approved)
+    return goto(state, Phase.CONFIRMING_CARD, answered, second)
+
+
+def on_no_answer(state: State, event: RequestFailed) -> Step:
+    return fail(state, "hostUnreachable" if event.reason == "offline" else "hostSilent", "TIMO")
+
+
+def on_authorise_time_out(state: State, event: object) -> Step:
+    return fail(state, "hostSilent", "TIMO")
+
+
+def on_card_removed_while_asking(state: State, event: CardRemoved) -> Step:
+    return fail(replace(state, card_present=False), "cardRemoved", "CUCL")
+
+
+# --- the card's last word
+
+
+def on_second_cryptogram(state: State, event: SecondCryptogramMade) -> Step:
+    transaction = transaction_of(state)
+    state = with_transaction(state, final_card_data=event.data)
+    if transaction.approved and event.kind == "TC":
+        confirmed = record("cardConfirmed", transaction.transaction_id, kind=event.kind, cardData=event.data)
+        state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
+        return goto(state, Phase.RETURNING_CARD, confirmed, release, seconds=state.config.timeouts.take_card_s)
+    if transaction.approved:
+        return fail(state, "cardDeclined", "CDER")
+    return declined(state)
+
+
+def on_second_failed(state: State, event: CommandFailed) -> Step:
+    if transaction_of(state).approved:
+        return fail(state, "cardUnreadable", "CDER")
+    return declined(state)
+
+
+def declined(state: State) -> Step:
+    """A wrong PIN may be tried again on the same card; anything else is the end."""
+    transaction = transaction_of(state)
+    again = transaction.decline_reason == "incorrectPin" and {"PINR", "PINL"} & set(transaction.actions)
+    if again and transaction.attempt < PIN_ATTEMPTS and state.card_present:
+        state = with_transaction(state, field55="", baseline=None, final_card_data="")
+        hint = "lastPinTry" if "PINL" in transaction.actions else "incorrectPin"
+        state, select = ask(state, SelectApplication, state.config.timeouts.card_s, aid=card_of(state).aid, cold=True)
+        return goto(replace(state, hint=hint), Phase.READING_CARD, select)
+    state, settled = settle_without_cash(
+        state, transaction.transaction_id, transaction.amount_minor, transaction.decline_reason or "CUDC", advise=False
+    )
+    state = with_transaction(state, settled=True)
+    reason = transaction.decline_reason if transaction.decline_reason in KNOWN_DECLINES else "declined"
+    return fail(state, reason, "CUDC", settled)
+
+
+KNOWN_DECLINES = frozenset(
+    {"insufficientFunds", "incorrectPin", "pinTriesExceeded", "limitExceeded", "cardBlocked", "cardExpired", "unknownCard"}
+)

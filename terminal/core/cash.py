@@ -1,0 +1,175 @@
+"""Cash units, mixes and what a dispense command really did. Pure arithmetic in integer minor units and whole notes.
+
+Counting follows XFS4IoT CashManagement: a unit's total is derived (initial - out), never stored; what only the mechanics know
+is `unknown` and makes the unit's accuracy `inaccurate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum, unique
+
+
+@unique
+class Accuracy(StrEnum):
+    """XFS4IoT storage count accuracy."""
+
+    ACCURATE = "accurate"
+    INACCURATE = "inaccurate"
+
+
+@dataclass(frozen=True, slots=True)
+class CashUnit:
+    """One cassette. Counts are notes; `unit` is its number on the dispenser ("1".."4")."""
+
+    unit: str
+    denomination_minor: int
+    initial: int
+    presented: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    accuracy: Accuracy = Accuracy.ACCURATE
+    usable: bool = True
+
+    @property
+    def count(self) -> int:
+        """What should be in it: never below zero for a mix, however wrong the counters are."""
+        return max(0, self.initial - self.presented - self.rejected - self.unknown)
+
+
+Units = tuple[CashUnit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """What the dispenser says of one cassette after a command: notes that left through the exit, notes in the reject bin."""
+
+    presented: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class DispenserResult:
+    """The dispenser's own account of its last command, from the answer itself or from LAST STATUS.
+
+    `command` is "dispense", "purge", "testDispense" or "none"; `error` the device's code (0 = good) and `error_name` its name;
+    `missing` notes that it lost sight of.
+    """
+
+    command: str
+    error: int
+    error_name: str
+    missing: int
+    units: tuple[UnitResult, ...]
+
+
+@unique
+class Outcome(StrEnum):
+    """What became of a dispense command, as far as anyone can know."""
+
+    NOT_EXECUTED = "notExecuted"
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+
+
+# Errors after which the EXIT counts are no proof of what the customer holds: a note lies within reach (05), the counts at the
+# ejector disagree (07), a note meant for the reject bin went out (08), more than one note passed the exit as one (0A).
+UNCERTAIN_ERRORS = frozenset({0x05, 0x07, 0x08, 0x0A})
+# Errors that name the path or the mechanics: the unit pays no more until somebody looked.
+PATH_ERRORS = frozenset({0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0E, 0x20, 0x21, 0x22, 0x23, 0x26})
+PICK_UP_ERROR = 0x01
+
+
+def value_minor(units: Sequence[CashUnit], quantities: Sequence[int]) -> int:
+    return sum(unit.denomination_minor * n for unit, n in zip(units, quantities, strict=True))
+
+
+def mix(units: Sequence[CashUnit], amount_minor: int, max_notes: int) -> tuple[int, ...] | None:
+    """minimumBills: the fewest notes that make up the amount exactly from what the usable units hold; None when nothing does.
+
+    Depth first from the largest denomination, so that short cassettes lead to a mix of smaller notes.
+    """
+    order = sorted(range(len(units)), key=lambda i: -units[i].denomination_minor)
+    best: tuple[int, tuple[int, ...]] | None = None
+
+    def search(position: int, left_minor: int, used: int, chosen: tuple[int, ...]) -> None:
+        nonlocal best
+        if left_minor == 0:
+            if best is None or used < best[0]:
+                best = (used, chosen + (0,) * (len(order) - position))
+            return
+        if position == len(order):
+            return
+        unit = units[order[position]]
+        room = max_notes - used if best is None else min(max_notes, best[0] - 1) - used
+        if room * unit.denomination_minor < left_minor:  # even this, the largest left, cannot do it in fewer notes
+            return
+        most = min(left_minor // unit.denomination_minor, unit.count, room) if unit.usable else 0
+        for n in range(most, -1, -1):
+            search(position + 1, left_minor - n * unit.denomination_minor, used + n, (*chosen, n))
+
+    if amount_minor > 0:
+        search(0, amount_minor, 0, ())
+    if best is None:
+        return None
+    quantities = [0] * len(units)
+    for place, n in zip(order, best[1], strict=True):
+        quantities[place] = n
+    return tuple(quantities)
+
+
+def payable(units: Sequence[CashUnit], amounts_minor: Sequence[int], max_notes: int) -> tuple[int, ...]:
+    """Those amounts that the cassettes can really pay."""
+    return tuple(amount for amount in amounts_minor if mix(units, amount, max_notes) is not None)
+
+
+def possible(result: DispenserResult, quantities: Sequence[int]) -> bool:
+    """Could this be the account of a dispense of these quantities? Never more than asked; all of it when there was no error."""
+    if result.command != "dispense" or len(result.units) != len(quantities):
+        return False
+    presented = tuple(unit.presented for unit in result.units)
+    if any(out > asked for out, asked in zip(presented, quantities, strict=True)):
+        return False
+    return result.error != 0 or presented == tuple(quantities)
+
+
+def judge(result: DispenserResult | None, baseline: DispenserResult, quantities: Sequence[int]) -> Outcome:
+    """What LAST STATUS proves about a dispense whose answer is lost. `baseline` is LAST STATUS read just before it was sent.
+
+    The unit answers nothing while it moves notes, so what it answers is its final account:
+    - another command's account, or none: its memory is gone (power), nothing is proved;
+    - changed since the baseline and possible for this request: it is this dispense;
+    - unchanged, and impossible for this request: the command never arrived;
+    - anything else proves nothing.
+    """
+    if result is None or result.command == "none":
+        return Outcome.UNKNOWN
+    if result == baseline:
+        return Outcome.UNKNOWN if possible(result, quantities) else Outcome.NOT_EXECUTED
+    if not possible(result, quantities) or result.error in UNCERTAIN_ERRORS:
+        return Outcome.UNKNOWN
+    return Outcome.KNOWN
+
+
+def account(units: Units, quantities: Sequence[int], result: DispenserResult) -> Units:
+    """The units after a dispense with this account. Notes that left a cassette and are in neither place become `unknown`."""
+    after: list[CashUnit] = []
+    clean = result.error == 0 and result.missing == 0
+    for unit, asked, seen in zip(units, quantities, result.units, strict=True):
+        touched = asked > 0 or seen.presented > 0 or seen.rejected > 0
+        unit = replace(unit, presented=unit.presented + seen.presented, rejected=unit.rejected + seen.rejected)
+        if touched and not clean:
+            unit = replace(unit, accuracy=Accuracy.INACCURATE)
+        if result.error == PICK_UP_ERROR and seen.presented < asked:
+            unit = replace(unit, usable=False)
+        after.append(unit)
+    return tuple(after)
+
+
+def account_unknown(units: Units, quantities: Sequence[int]) -> Units:
+    """The units when nobody can say what a dispense did: what was asked for may be gone."""
+    return tuple(
+        replace(unit, unknown=unit.unknown + asked, accuracy=Accuracy.INACCURATE) if asked else unit
+        for unit, asked in zip(units, quantities, strict=True)
+    )

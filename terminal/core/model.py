@@ -1,0 +1,229 @@
+"""The state of a terminal as values. Everything is frozen; `dataclasses.replace` makes the next one.
+
+Enum values are the words of XFS4IoT and ISO 20022 (see docs/vocabulary.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from types import MappingProxyType
+
+from drivers.secret import Secret
+from terminal.core.cash import DispenserResult, Units
+
+
+@unique
+class Phase(StrEnum):
+    """Where the session is. The first is the truth at power-up."""
+
+    UNKNOWN = "unknown"
+    RECOVERING = "recovering"
+    OUT_OF_SERVICE = "outOfService"
+    IDLE = "idle"
+    READING_CARD = "readingCard"
+    CHOOSING_APPLICATION = "choosingApplication"
+    ENTERING_PIN = "enteringPin"
+    CHOOSING_AMOUNT = "choosingAmount"
+    ENTERING_AMOUNT = "enteringAmount"
+    STILL_THERE = "stillThere"
+    FETCHING_TEMPLATE = "fetchingTemplate"
+    VERIFYING_FACE = "verifyingFace"
+    PREPARING = "preparing"
+    AUTHORISING = "authorising"
+    CONFIRMING_CARD = "confirmingCard"
+    RETURNING_CARD = "returningCard"
+    DISPENSING = "dispensing"
+    RESOLVING = "resolving"
+    PRESENTING = "presenting"
+    PRINTING = "printing"
+    FAILED = "failed"
+    EJECTING = "ejecting"
+    THANKING = "thanking"
+
+
+@unique
+class Device(StrEnum):
+    """The workers. One process each."""
+
+    CARD_READER = "cardReader"
+    PIN_PAD = "pinPad"
+    DISPENSER = "cashDispenser"
+    PRINTER = "printer"
+    FACE = "faceVerifier"
+
+
+@unique
+class DeviceStatus(StrEnum):
+    """XFS4IoT Common.StatusProperties device, the part used here."""
+
+    STARTING = "starting"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    HARDWARE_ERROR = "hardwareError"
+    NO_DEVICE = "noDevice"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """`detail` is a code for people who monitor (``paperLow``, ``jamExit``), never free text from a customer's data."""
+
+    status: DeviceStatus = DeviceStatus.STARTING
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. Customer's ones grow with the mode (see kiosk design); the others guard devices and the host."""
+
+    input_s: float = 30.0
+    still_there_s: float = 20.0
+    take_card_s: float = 30.0
+    take_cash_s: float = 20.0
+    message_s: float = 12.0
+    card_s: float = 10.0
+    pin_pad_s: float = 5.0
+    face_s: float = 15.0
+    authorise_s: float = 30.0
+    dispense_s: float = 75.0
+    resolve_s: float = 120.0
+    print_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """What the core must know of its configuration. Amounts in minor units."""
+
+    terminal_id: str
+    currency: str
+    presets_minor: tuple[int, ...]
+    limit_minor: int
+    units: Units
+    max_notes: int = 40
+    face_from_minor: int | None = None
+    language: str = "zh"
+    languages: tuple[str, ...] = ("zh", "en")
+    mode: str = "standard"
+    pin_format: str = "iso9564-4"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An application the card offers. `aid` hex."""
+
+    aid: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardInfo:
+    """The selected application. PAN and track 2 are secrets; `masked_pan` may be shown and journalled."""
+
+    aid: str
+    label: str
+    masked_pan: str
+    pan: Secret[str]
+    track2: Secret[str]
+    pan_sequence: int
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PinBlock:
+    """An encrypted PIN block (ISO 9564) as hex, its key serial number as hex."""
+
+    format: str
+    block: Secret[str]
+    ksn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One withdrawal. Fields fill up as it goes; what must survive a crash is in the journal, not only here."""
+
+    transaction_id: str
+    attempt: int = 0
+    amount_minor: int = 0
+    quantities: tuple[int, ...] = ()
+    pin_block: PinBlock | None = None
+    field55: str = ""
+    face: str = "notRequired"
+    face_score: float | None = None
+    face_key: str = ""
+    baseline: DispenserResult | None = None
+    asked: bool = False
+    approved: bool = False
+    authorisation_code: str = ""
+    actions: tuple[str, ...] = ()
+    decline_reason: str = ""
+    final_card_data: str = ""
+    balance_minor: int | None = None
+    presented: tuple[int, ...] = ()
+    settled: bool = False
+    in_doubt: bool = False
+
+    @property
+    def ready_to_ask(self) -> bool:
+        """PIN block, card cryptogram and a dispenser that can pay: all before the bank is asked."""
+        return self.pin_block is not None and bool(self.field55) and self.baseline is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """Why cash-out is locked until a person reconciles."""
+
+    reason: str
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a failure screen must say: code of the cause, where the card is, what happened to the money."""
+
+    reason: str
+    card: str  # "take", "taken", "none"
+    money: str  # "notDebited", "partial", "inDoubt", "asPresented"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDispense:
+    """A dispense that was journalled as intended and whose result is not."""
+
+    transaction_id: str
+    amount_minor: int
+    quantities: tuple[int, ...]
+    baseline: DispenserResult
+    final_card_data: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole terminal. `serial` numbers commands, requests and timers, so that late answers are recognised."""
+
+    config: CoreConfig
+    phase: Phase = Phase.UNKNOWN
+    units: Units = ()
+    language: str = "zh"
+    language_chosen: bool = False
+    serial: int = 0
+    timer: int = 0
+    resume: Phase = Phase.UNKNOWN
+    pending: Mapping[str, int] = MappingProxyType({})
+    devices: Mapping[Device, DeviceState] = MappingProxyType({})
+    link_up: bool = False
+    store_failed: bool = False
+    latch: Latch | None = None
+    last_transaction: int = 0
+    card_present: bool = False
+    candidates: tuple[Candidate, ...] = ()
+    card: CardInfo | None = None
+    transaction: Transaction | None = None
+    open_dispense: OpenDispense | None = None
+    entry: str = ""
+    mask: int = 0
+    hint: str = ""
+    failure: Failure | None = None
+    dispenser_ready: bool = False
+    receipt_printed: bool = False

@@ -1,0 +1,112 @@
+"""How a transaction ends: one journal entry with the counters as they are after it, and the completion advice, in one record.
+
+SCSS: cash was presented (FULL or PART). FAIL: none was. DOBT: nobody can say; cash-out is latched until a person reconciles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from terminal.core.cash import DispenserResult, Units, account, account_unknown, value_minor
+from terminal.core.commands import Entry, Outgoing, Record
+from terminal.core.model import Latch, OpenDispense, State
+from terminal.core.recovery import latch_to_json, result_to_json, units_to_json
+from terminal.core.steps import amount
+
+
+def settle_without_cash(
+    state: State, transaction_id: str, requested_minor: int, reason: str, card_data: str = "", advise: bool = True
+) -> tuple[State, Record]:
+    """No dispense command was ever sent for it. `advise` when the bank may know of the transaction."""
+    return _settled(state, transaction_id, requested_minor, 0, "FAIL", reason, [], card_data, advise)
+
+
+def settle_dispensed(state: State, dispense: OpenDispense, result: DispenserResult) -> tuple[State, Record]:
+    """The dispenser's account is known: what passed the exit is what the customer has."""
+    presented = [unit.presented for unit in result.units]
+    presented_minor = value_minor(state.units, presented)
+    status = "SCSS" if presented_minor else "FAIL"
+    reason = "" if presented_minor == dispense.amount_minor else "MALF"
+    notes = _notes(state.units, result)
+    state = replace(state, units=account(state.units, dispense.quantities, result), open_dispense=None)
+    state, settled = _settled(
+        state, dispense.transaction_id, dispense.amount_minor, presented_minor, status, reason, notes, dispense.final_card_data, True
+    )
+    answered = Entry("dispenseAnswered", dispense.transaction_id, result_to_json(result))
+    return state, Record((answered, *settled.entries), settled.outgoing)
+
+
+def settle_not_executed(state: State, dispense: OpenDispense) -> tuple[State, Record]:
+    """The command provably never ran."""
+    state = replace(state, open_dispense=None)
+    return settle_without_cash(state, dispense.transaction_id, dispense.amount_minor, "MALF", dispense.final_card_data)
+
+
+def settle_in_doubt(state: State, dispense: OpenDispense, cause: str, result: DispenserResult | None = None) -> tuple[State, Record]:
+    """Latch first, tell the bank DOBT, and pay nobody until a person has counted."""
+    state = replace(
+        state,
+        units=account_unknown(state.units, dispense.quantities),
+        latch=Latch("outcomeUnknown", dispense.transaction_id),
+        open_dispense=None,
+    )
+    state, settled = _settled(
+        state, dispense.transaction_id, dispense.amount_minor, None, "DOBT", "MALF", [], dispense.final_card_data, True
+    )
+    data = {"cause": cause, "lastStatus": None if result is None else result_to_json(result)}
+    alarm = Outgoing("alarm", "ATMExceptionAdvice", {"transactionId": dispense.transaction_id, "alarm": "cashOutLatched", "cause": cause})
+    return state, Record((Entry("dispenseUnknown", dispense.transaction_id, data), *settled.entries), (*settled.outgoing, alarm))
+
+
+def checkpoint(state: State) -> Mapping[str, Any]:
+    """What recovery starts from."""
+    return {"units": units_to_json(state.units), "latch": latch_to_json(state.latch), "lastTransaction": state.last_transaction}
+
+
+def _notes(units: Units, result: DispenserResult) -> list[dict[str, Any]]:
+    return [
+        {"unit": unit.unit, "minor": unit.denomination_minor, "presented": seen.presented, "rejected": seen.rejected}
+        for unit, seen in zip(units, result.units, strict=True)
+        if seen.presented or seen.rejected
+    ]
+
+
+def _settled(
+    state: State,
+    transaction_id: str,
+    requested_minor: int,
+    presented_minor: int | None,
+    status: str,
+    reason: str,
+    notes: Sequence[Mapping[str, Any]],
+    card_data: str,
+    advise: bool,
+) -> tuple[State, Record]:
+    words = {0: "NONE", requested_minor: "FULL"}
+    presented = None if presented_minor is None else words.get(presented_minor, "PART")
+    advice: dict[str, Any] = {
+        "transactionId": transaction_id,
+        "transactionStatus": status,
+        "requestedAmount": amount(state, requested_minor),
+        "presentedAmount": amount(state, presented_minor),
+        "notes": list(notes),
+        "reconciles": False,
+    }
+    if presented:
+        advice["presented"] = presented
+    if reason:
+        advice["failureReason"] = reason
+    if card_data:
+        advice["iccRelatedData"] = card_data
+    settled = {
+        "status": status,
+        "presented": presented,
+        "requestedMinor": requested_minor,
+        "presentedMinor": presented_minor,
+        "reason": reason,
+        **checkpoint(state),
+    }
+    outgoing = (Outgoing("txn", "ATMWithdrawalCompletionAdvice", advice),) if advise else ()
+    return state, Record((Entry("transactionSettled", transaction_id, settled),), outgoing)
