@@ -128,8 +128,9 @@ class _Painter:
 
         path = next((name for name in FONTS if Path(name).exists()), None)
         self._has_cjk = path is not None
-        self._wide: Any = ImageFont.truetype(path, 23, index=2 if path.endswith("CJK-Regular.ttc") else 0) if path else None
-        self._narrow: Any = ImageFont.truetype(path, 20, index=0) if path else ImageFont.load_default(18)
+        wide, narrow = (2, 7) if path and path.endswith("CJK-Regular.ttc") else (0, 0)  # "Sans CJK SC" and "Sans Mono CJK SC"
+        self._wide: Any = ImageFont.truetype(path, 23, index=wide) if path else None
+        self._narrow: Any = ImageFont.truetype(path, 23, index=narrow) if path else ImageFont.load_default(18)
 
     def text(self, image: Any, row: TextRow, y: int) -> None:
         x = MARGIN + (0, (WIDTH_DOTS - row.dots) // 2, WIDTH_DOTS - row.dots)[row.align]

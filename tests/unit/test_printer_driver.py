@@ -225,3 +225,13 @@ def test_a_picture_of_every_receipt(tmp_path: Path) -> None:
     bench.print()
     with Image.open(bench.state["receipts"][0]["picture"]) as picture:
         assert picture.width == 640 and picture.getextrema()[0] < 64
+
+
+def test_without_a_chinese_font_the_picture_shows_code_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.setattr("simulators.devices.printer_paper.FONTS", ())
+    bench = Bench(pictures=tmp_path)
+    bench.print()
+    with Image.open(bench.state["receipts"][0]["picture"]) as picture:
+        assert picture.getextrema()[0] < 64
