@@ -1,0 +1,93 @@
+// The customer's screen. Shows the view that the server sends, and says which option was pressed, on which view.
+import { render } from "/static/vendor/lit.js";
+import { openLink } from "/static/link.js";
+import { KEYPAD_KEYS, screen } from "/static/screen.js";
+
+const PRESS_ANSWERED_WITHIN_MS = 2000;
+const root = document.getElementById("kiosk");
+const announcer = document.getElementById("announcer");
+const notice = document.getElementById("no-link");
+
+let view = null; // the view that is shown
+let began = 0; // performance.now() when it began, as the server counts
+let pressed = null; // the id that was pressed on it and not answered yet
+let answerTimer = 0;
+let linked = false;
+
+const link = openLink(`ws://${location.host}/view`, { onMessage: receive, onLink: setLinked });
+
+function receive(message) {
+  if (!message.view) return;
+  const announced = view === null || view.screen !== message.view.screen || view.title !== message.view.title || view.lang !== message.view.lang;
+  view = message.view;
+  began = performance.now() - (message.age_s || 0) * 1000;
+  release();
+  draw();
+  setLinked(linked);
+  if (announced) announce();
+}
+
+function draw() {
+  const page = document.documentElement;
+  page.lang = view.lang === "zh" ? "zh-CN" : "en";
+  page.dataset.mode = view.mode;
+  page.dataset.screen = view.screen;
+  page.dataset.tone = view.tone;
+  document.title = view.title;
+  render(screen(view, { press, pressed, age_s: (performance.now() - began) / 1000 }), root);
+}
+
+// What a screen reader says: the title, the hint and the facts, once for each screen.
+function announce() {
+  const facts = view.lines.map((line) => (line.label ? `${line.label}: ${line.text}` : line.text));
+  announcer.lang = document.documentElement.lang;
+  announcer.textContent = [view.title, view.hint, ...facts].filter(Boolean).join(" ");
+}
+
+function setLinked(now) {
+  linked = now;
+  const usable = linked && view !== null;
+  root.inert = !usable;
+  notice.hidden = usable;
+  if (!linked) release();
+}
+
+function press(id) {
+  if (!linked || pressed !== null || view === null) return;
+  pressed = id;
+  link.send({ press: { seq: view.seq, id } });
+  clearTimeout(answerTimer);
+  answerTimer = setTimeout(() => {
+    release();
+    draw();
+  }, PRESS_ANSWERED_WITHIN_MS);
+  draw();
+}
+
+function release() {
+  clearTimeout(answerTimer);
+  pressed = null;
+}
+
+function sameKey(a, b) {
+  return a === b || (a.length === 1 && b.length === 1 && a.toLowerCase() === b.toLowerCase());
+}
+
+// A tactile keypad is a keyboard: every option has a key. Enter and the space bar belong to the button that has the focus, if one has.
+document.addEventListener("keydown", (event) => {
+  if (view === null || event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+  const onButton = document.activeElement instanceof HTMLButtonElement && document.activeElement.matches(":focus-visible");
+  if (onButton && (event.key === "Enter" || event.key === " ")) return;
+  const typed = view.keypad ? KEYPAD_KEYS.get(event.key) : undefined;
+  const option = typed === undefined ? view.options.find((one) => sameKey(one.key, event.key)) : undefined;
+  const id = typed ?? option?.id;
+  if (id === undefined) return;
+  event.preventDefault();
+  press(id);
+});
+
+// After a touch no button keeps the focus, or the next Enter would press it again.
+root.addEventListener("click", (event) => {
+  if (event.detail > 0 && document.activeElement instanceof HTMLButtonElement) document.activeElement.blur();
+});
+document.addEventListener("contextmenu", (event) => event.preventDefault());
