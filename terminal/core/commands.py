@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from drivers.secret import Secret
 from terminal.core.model import Device, PinBlock
@@ -172,12 +172,23 @@ class InitialiseDispenser(DeviceCommand):
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptText:
+    """One line of a receipt, finished."""
+
+    text: str
+    align: Literal["left", "center", "right"] = "left"
+    bold: bool = False
+    size: Literal["normal", "doubleHeight", "doubleWidth", "double"] = "normal"
+
+
+@dataclass(frozen=True, slots=True)
 class PrintReceipt(DeviceCommand):
-    """`fields` are texts' values (amount_minor, transaction_id, masked_pan ...), resolved in `language` by the agent's texts."""
+    """The core gives `fields` (amounts, reference ...); the agent's texts make the `lines` in `language` before it goes to the worker."""
 
     device = Device.PRINTER
     language: str
     fields: Mapping[str, Any]
+    lines: tuple[ReceiptText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,8 +210,8 @@ class State:
     serial: int = 0
     timer: int = 0
     resume: Phase = Phase.UNKNOWN
-    pending: Mapping[str, int] = MappingProxyType({})
-    devices: Mapping[Device, DeviceState] = MappingProxyType({})
+    pending: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    devices: Mapping[Device, DeviceState] = field(default_factory=lambda: MappingProxyType({}))
     link_up: bool = False
     store_failed: bool = False
     latch: Latch | None = None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from terminal.core import cash
@@ -15,8 +14,6 @@ from terminal.core.customer import PIN_MAXIMUM, offered_amounts
 from terminal.core.model import Device, Phase, State
 from terminal.core.service import reasons_out_of_service
 from terminal.core.steps import online
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +24,14 @@ class Option:
     key: str
     label: str
     role: str = "choice"
-    values: Mapping[str, Any] = NOTHING
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     role: str
     text: str
-    values: Mapping[str, Any] = NOTHING
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class View:
     language: str
     title: str
     hint: str = ""
-    values: Mapping[str, Any] = NOTHING
+    values: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
     options: tuple[Option, ...] = ()
     mask: int | None = None
@@ -56,7 +53,7 @@ class View:
     tone: str = "normal"
     seconds: float | None = None
     progress: bool = False
-    mode: str = field(default="standard")
+    mode: str = "standard"
 
 
 CANCEL = Option("cancel", "Escape", "option.cancel", "cancel")

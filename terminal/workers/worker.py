@@ -1,0 +1,156 @@
+"""The loop of a worker process: commands in on standard input, events out on standard output, one JSON line each.
+
+First line in: ``{"device": "cashDispenser", "settings": {...}}``. While idle a heartbeat (an empty object) goes out each second.
+A device that is not there is tried again every two seconds; only a crash or a hang ends the process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from drivers.errors import DeviceError, LinkError, LinkTimeout
+from terminal.core.commands import DeviceCommand
+from terminal.core.events import CommandFailed, DeviceLost, DeviceOnline, Event
+from terminal.core.model import Device
+from terminal.workers.service import Service, failed, reason_of
+from terminal.workers.wire import MAX_LINE, WireError, decode, encode
+
+HEARTBEAT_S = 1.0
+REOPEN_S = 2.0
+
+SERVICES: Mapping[Device, str] = {
+    Device.CARD_READER: "terminal.workers.services.card",
+    Device.PIN_PAD: "terminal.workers.services.pin_pad",
+    Device.DISPENSER: "terminal.workers.services.dispenser",
+    Device.PRINTER: "terminal.workers.services.printer",
+    Device.FACE: "terminal.workers.services.face",
+}
+
+
+class Worker:
+    """Owns one service. `lines` are the pipe's bytes so far."""
+
+    def __init__(self, service: Service, commands: int, events: int) -> None:
+        self._service = service
+        self._commands = commands
+        self._events = events
+        self._rest = b""
+        self._open = False
+        self._told_lost = False
+        self._reopen_at = 0.0
+        self._beat_at = 0.0
+
+    def run(self) -> None:
+        """Until standard input closes."""
+        while True:
+            now = time.monotonic()
+            if not self._open and now >= self._reopen_at:
+                self._try_open()
+            if now >= self._beat_at:
+                self._write(b"{}\n")
+                self._beat_at = now + HEARTBEAT_S
+            wait = self._service.poll_interval_s if self._open else max(0.0, self._reopen_at - time.monotonic())
+            if select.select([self._commands], [], [], min(wait, HEARTBEAT_S))[0]:
+                data = os.read(self._commands, 65536)
+                if not data:
+                    self._service.close()
+                    return
+                self._take(data)
+            if self._open:
+                self._poll()
+
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            raise WireError("a command line without an end")
+        for line in lines:
+            command = decode(line)
+            if not isinstance(command, DeviceCommand) or command.device is not self._service.device:
+                raise WireError(f"{type(command).__name__} is not for {self._service.device.value}")
+            self._do(command)
+
+    def _do(self, command: DeviceCommand) -> None:
+        if not self._open:
+            self.send([CommandFailed(command.command_id, command.device, "linkError", "noAnswer")])
+            return
+        try:
+            self.send(self._service.handle(command))
+        except DeviceError as error:
+            self.send([failed(command, error)])
+            if isinstance(error, LinkError) and not isinstance(error, LinkTimeout):
+                self._lost(error)
+        except Exception as error:  # noqa: BLE001 - the worker loop: a defect of one verb must not hide its outcome
+            self._report(error)
+            self.send([CommandFailed(command.command_id, command.device, "unexpected", type(error).__name__)])
+
+    def _poll(self) -> None:
+        try:
+            self.send(self._service.poll())
+        except DeviceError as error:
+            self._lost(error)
+
+    def _try_open(self) -> None:
+        self._reopen_at = time.monotonic() + REOPEN_S
+        try:
+            events = list(self._service.open())
+        except DeviceError as error:
+            self._lost(error)
+            return
+        self._open, self._told_lost = True, False
+        self.send([DeviceOnline(self._service.device), *events])
+
+    def _lost(self, error: DeviceError) -> None:
+        self._open = False
+        self._reopen_at = time.monotonic() + REOPEN_S
+        self._service.close()
+        if not self._told_lost:
+            self._told_lost = True
+            sys.stderr.write(f"{self._service.device.value}: {error}\n")
+            self.send([DeviceLost(self._service.device, reason_of(error))])
+
+    def _report(self, error: Exception) -> None:
+        """Where, not what: the text of a foreign exception might carry data."""
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        sys.stderr.write(f"{self._service.device.value}: {type(error).__name__} at {frame.filename}:{frame.lineno}\n")
+
+    def send(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._write(encode(event))
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._events, data) :]
+
+
+def build_service(device: Device, settings: Mapping[str, Any]) -> Service:
+    """Imports only what this device needs: a worker stays small."""
+    service: Service = importlib.import_module(SERVICES[device]).build(settings)
+    return service
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which closes our input
+    events = os.dup(1)
+    os.dup2(2, 1)  # a library that prints must not break the wire
+    first = b""
+    while not first.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return
+        first += byte
+    start = json.loads(first)
+    worker = Worker(build_service(Device(start["device"]), start["settings"]), 0, events)
+    worker.run()
+
+
+if __name__ == "__main__":
+    main()
