@@ -117,7 +117,7 @@ class CardSlot:
         if faults.mute:
             faults.mute = "" if faults.mute == "next" else faults.mute
             return Reply(None)
-        answer = faults.wrong_sw.pop(instruction, None) or answer
+        answer = faults.wrong_sw.pop(instruction, answer)
         if instruction in faults.truncate and len(answer) > 3:
             faults.truncate.discard(instruction)
             answer = answer[: (len(answer) - 2) // 2] + answer[-2:]

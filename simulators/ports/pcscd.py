@@ -98,7 +98,7 @@ def start_pcscd(folder: Path, port: int | None = None) -> Pcscd | str:
     with socket.socket(socket.AF_UNIX) as listener, log.open("wb") as output:
         listener.bind(str(path))
         listener.listen(16)
-        process = subprocess.Popen(command, stdin=listener, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdin=listener.fileno(), stdout=output, stderr=output)
     return Pcscd(process, {**os.environ, "PCSCLITE_CSOCK_NAME": str(path)}, port, READER_NAME, log)
 
 
