@@ -1,0 +1,24 @@
+"""The wall clock: UTC outside, and only outside. Deadlines inside are monotonic (drivers.transports.base.Clock).
+
+ISO 8601 with milliseconds and a `Z`, the form that the journal, the envelope and the receipt share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+WallClock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The machine's clock, aware, UTC."""
+    return datetime.now(UTC)
+
+
+def iso_ms(moment: datetime) -> str:
+    """``2026-11-22T08:00:00.123Z``. ValueError when `moment` carries no time zone: a local time must not look like UTC."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone cannot be written as UTC")
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"

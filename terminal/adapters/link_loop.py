@@ -1,0 +1,376 @@
+"""The thread of the bank link: connect, ship, listen, try again. Everything of it happens in one thread, but for the blocking
+connect (name, TCP, TLS), which has a short-lived one of its own, so that a request's timeout is never late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import queue
+import random
+import select
+import sqlite3
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, unique
+from pathlib import Path
+from typing import Any
+
+from drivers.transports.base import Clock
+from terminal.adapters.backoff import Backoff, boot_delay
+from terminal.adapters.clock import WallClock, iso_ms
+from terminal.adapters.envelope import encode_envelope
+from terminal.adapters.link_config import LinkConfig
+from terminal.adapters.link_events import BadMessage, LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed
+from terminal.adapters.link_inbound import Inbound
+from terminal.adapters.mqtt import (
+    Acked,
+    Arrived,
+    Connected,
+    Ended,
+    Happening,
+    MqttOptions,
+    MqttSession,
+    MqttUnreachable,
+    Refused,
+    Subscribed,
+)
+from terminal.adapters.outbox import OutboxClass, OutboxRow
+from terminal.adapters.outbox_sender import Outbox
+from terminal.adapters.requests_pending import OpenRequest, PendingRequests
+from terminal.adapters.shipper import Shipper
+
+QUOTA_EXCEEDED, RATE_EXCEEDED, NO_SUBSCRIBER, REFUSED = 0x97, 0x9F, 0x10, 0x80
+HELD_S = 10.0
+LONGEST_WAIT_S = 5.0
+LEVELS_EVERY_S = 1.0
+
+
+@unique
+class Phase(Enum):
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    HANDSHAKE = "handshake"
+    UP = "up"
+
+
+class Wake:
+    """An eventfd: any thread sets it, the loop waits on it."""
+
+    def __init__(self) -> None:
+        self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        return self._number
+
+    def set(self) -> None:
+        with self._lock:
+            if self._number >= 0:  # else closed: nobody waits any more
+                os.eventfd_write(self._number, 1)
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._number)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._number >= 0:
+                os.close(self._number)
+            self._number = -1
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """A published message without its PUBACK."""
+
+    sent_at: float
+    row: OutboxRow | None = None
+    request_id: str | None = None
+
+
+class LinkLoop:
+    """`run` is the thread. `commands`, `report`, `closing` and `wake` are how other threads reach it."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        store_path: Path,
+        inbox: Callable[[LinkEvent], None],
+        clock: Clock,
+        wall_clock: WallClock,
+        chance: random.Random,
+    ) -> None:
+        self._config, self._store_path, self._inbox, self._clock, self._wall_clock = config, store_path, inbox, clock, wall_clock
+        self._tls = config.tls_context()
+        self.wake = Wake()
+        self.requests: deque[OpenRequest] = deque()
+        self.report: dict[str, Any] = {}
+        self.report_changed = False
+        self.rows_stored = False
+        self.closing = False
+        self.up = False
+        self._phase = Phase.WAITING
+        self._backoff = Backoff(config.base_backoff_s, config.max_backoff_s, chance)
+        self._deadline = clock.now() + boot_delay(config.terminal_id, config.boot_spread_s)
+        self._connected: queue.SimpleQueue[tuple[MqttSession, str]] = queue.SimpleQueue()
+        self._session: MqttSession | None = None
+        self._window = 1
+        self._in_flight: dict[int, _InFlight] = {}
+        self._pending = PendingRequests()
+        self._outbox: Outbox | None = None
+        self._shipper: Shipper | None = None
+        self._inbound: Inbound | None = None
+        self._up_since = 0.0
+        self._told = ""
+        self._alarmed: dict[OutboxClass, tuple[bool, int]] = {}
+        self._levels_at = 0.0
+        self._refused: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            while not self.closing:
+                self._step()
+            self._say_goodbye()
+        finally:
+            self.up = False
+            if self._session is not None:
+                self._session.abandon()
+            if self._outbox is not None:
+                self._outbox.close()
+            for request in (*self._pending.expired(math.inf), *self.requests):
+                self._inbox(RequestFailed(request.request_id, "timeout" if request.published else "offline"))
+            self.wake.close()
+            if not self.closing:
+                self._inbox(LinkDown("the link's thread ended by a fault of its own", final=True))
+
+    def _step(self) -> None:
+        self.wake.clear()
+        try:
+            self._advance(self._clock.now())
+            session = self._session
+            for happening in self._wait():
+                if self._session is not session:
+                    break  # given up on the way: what else that connection had to say does not matter
+                self._handle(happening)
+            if self._inbound is not None:
+                self._inbound.settle()
+        except sqlite3.Error as error:
+            self._close_outbox()
+            self._down(f"the outbox cannot be read ({error})")
+
+    def _advance(self, now: float) -> None:
+        for request in self._pending.expired(now):
+            self._inbox(RequestFailed(request.request_id, "timeout" if request.published else "offline"))
+        while self.requests:
+            request = self.requests.popleft()
+            if self._phase is Phase.UP:
+                self._pending.add(request)
+            else:
+                self._inbox(RequestFailed(request.request_id, "offline"))
+        self._check_levels(now)
+        if self._phase is Phase.WAITING and now >= self._deadline:
+            self._start_connecting(now)
+        elif self._phase is Phase.CONNECTING:
+            self._finish_connecting(now)
+        elif self._phase is Phase.HANDSHAKE and now >= self._deadline:
+            self._down("the broker took the connection and says nothing")
+        elif self._phase is Phase.UP:
+            self._send(now)
+
+    def _start_connecting(self, now: float) -> None:
+        if self._outbox is None:
+            self._outbox = Outbox(self._store_path, self._config.bounds)
+            self._shipper = Shipper(self._outbox, self._config.shipping)
+            self._inbound = Inbound(self._config.base, self._shipper, self._pending, self._inbox)
+        config, (_, host, port) = self._config, self._config.address()
+        password = config.password.reveal() if config.password else None
+        session = MqttSession(
+            MqttOptions(
+                host, port, config.terminal_id, self._tls, config.username, password, config.keepalive_s, config.connect_timeout_s,
+                config.window, config.clean_start, f"{config.base}/state", self._state("offline"),
+            )
+        )  # fmt: skip
+
+        def connect() -> None:
+            try:
+                session.connect()
+                error = ""
+            except MqttUnreachable as failure:
+                error = str(failure)
+            if self.closing:
+                session.abandon()
+            self._connected.put((session, error))
+            self.wake.set()
+
+        self._phase, self._session = Phase.CONNECTING, session
+        threading.Thread(target=connect, name="bank-link-connect", daemon=True).start()
+
+    def _finish_connecting(self, now: float) -> None:
+        while not self._connected.empty():
+            session, error = self._connected.get()
+            if session is not self._session:
+                session.abandon()
+            elif error:
+                self._down(error)
+            else:
+                self._phase, self._deadline = Phase.HANDSHAKE, now + self._config.connect_timeout_s
+
+    def _wait(self) -> list[Happening]:
+        now = self._clock.now()
+        moments = [now + LONGEST_WAIT_S, self._pending.next_expiry()]
+        if self._phase in (Phase.WAITING, Phase.HANDSHAKE):
+            moments.append(self._deadline)
+        if self._phase is Phase.UP and self._shipper is not None and self._slots() > 0:
+            moments.append(self._shipper.next_wakeup(now))
+        timeout_s = max(0.0, min(moment for moment in moments if moment is not None) - now)
+        if self._session is not None and self._phase in (Phase.HANDSHAKE, Phase.UP):
+            return self._session.pump(timeout_s, self.wake)
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        poll.poll(math.ceil(timeout_s * 1000))
+        return []
+
+    def _handle(self, happening: Happening) -> None:
+        if isinstance(happening, Arrived) and self._inbound is not None:
+            self._inbound.arrived(happening)
+        elif isinstance(happening, Acked):
+            self._acked(happening)
+        elif isinstance(happening, Ended):
+            self._down(happening.text, happening.reason)
+        elif isinstance(happening, Refused):
+            self._down(f"the broker refused the connection: {happening.text}", happening.reason)
+        elif isinstance(happening, Connected) and self._session is not None:
+            self._window = happening.window
+            self._session.subscribe([f"{self._config.base}/ack", f"{self._config.base}/auth/resp"])
+        elif isinstance(happening, Subscribed) and self._phase is Phase.HANDSHAKE:
+            self._come_up(happening.refused)
+
+    def _come_up(self, refused: bool) -> None:
+        if refused:
+            self._down("the broker does not let this terminal subscribe to its own topics")
+            return
+        now = self._clock.now()
+        self._phase, self._up_since, self._told = Phase.UP, now, ""
+        self.report_changed = True
+        if self._shipper is not None:
+            self._shipper.connected(now)
+        self.up = True
+        self._inbox(LinkUp())
+
+    def _down(self, reason: str, code: int = 0) -> None:
+        now = self._clock.now()
+        was_up, self.up = self._phase is Phase.UP, False
+        if was_up and now - self._up_since >= HELD_S:
+            self._backoff.reset()
+        if self._session is not None and self._phase is not Phase.CONNECTING:
+            self._session.abandon()
+        self._session = None
+        self._in_flight.clear()
+        if self._shipper is not None:
+            self._shipper.disconnected()
+        for request in self._pending.unpublished():
+            self._pending.drop(request.request_id)
+            self._inbox(RequestFailed(request.request_id, "offline"))
+        self._phase = Phase.WAITING
+        self._deadline = now + self._backoff.delay(crowded=code in (QUOTA_EXCEEDED, RATE_EXCEEDED))
+        if was_up or reason != self._told:
+            self._told = reason
+            self._inbox(LinkDown(reason))
+
+    def _slots(self) -> int:
+        """For the outbox: one place of the window stays free for a request, when there is more than one."""
+        return self._window - len(self._in_flight) - (1 if self._window > 1 else 0)
+
+    def _send(self, now: float) -> None:
+        session, shipper = self._session, self._shipper
+        if session is None or shipper is None:
+            return
+        oldest = next(iter(self._in_flight.values()), None)
+        if oldest is not None and now - oldest.sent_at >= self._config.puback_timeout_s:
+            self._down("the broker acknowledges nothing")
+            return
+        for request in self._pending.unpublished():
+            if len(self._in_flight) >= self._window:
+                break
+            request.published = True
+            self._publish_request(session, request, now)
+        if self.report_changed and len(self._in_flight) < self._window:
+            self.report_changed = False
+            number = session.publish(f"{self._config.base}/state", self._state("online"), retain=True)
+            self._in_flight[number] = _InFlight(now)
+        if self.rows_stored:
+            self.rows_stored = False
+            shipper.notify()
+        unix_s = self._wall_clock().timestamp()
+        for row in shipper.take(now, unix_s, self._slots()):
+            expiry_s = None if row.expires is None else math.ceil(row.expires - unix_s)
+            key = f"{self._config.terminal_id}/{row.klass}/{row.epoch}/{row.seq}"
+            self._in_flight[session.publish(row.topic, row.payload, expiry_s=expiry_s, key=key)] = _InFlight(now, row=row)
+
+    def _publish_request(self, session: MqttSession, request: OpenRequest, now: float) -> None:
+        number = session.publish(
+            f"{self._config.base}/auth",
+            request.payload,
+            expiry_s=int(request.expires_at - now),
+            response_topic=f"{self._config.base}/auth/resp",
+            correlation=request.request_id.encode(),
+            key=request.request_id,
+        )
+        self._in_flight[number] = _InFlight(now, request_id=request.request_id)
+
+    def _acked(self, acked: Acked) -> None:
+        item = self._in_flight.pop(acked.message_id, None)
+        if item is None:
+            return
+        if item.row is not None and self._shipper is not None:
+            self._shipper.puback(item.row, acked.reason, self._clock.now())
+            topic = item.row.topic
+        else:
+            topic = f"{self._config.base}/{'auth' if item.request_id else 'state'}"
+        if item.request_id and (acked.reason >= REFUSED or acked.reason == NO_SUBSCRIBER) and self._pending.drop(item.request_id):
+            self._inbox(RequestFailed(item.request_id, "offline"))
+        if acked.reason >= REFUSED and topic not in self._refused:
+            self._refused.add(topic)
+            self._inbox(BadMessage(topic, f"the broker refuses what is published there: {acked.text} (0x{acked.reason:02x})"))
+        elif acked.reason < REFUSED:
+            self._refused.discard(topic)
+
+    def _check_levels(self, now: float) -> None:
+        if self._outbox is None or now < self._levels_at:
+            return
+        self._levels_at = now + LEVELS_EVERY_S
+        for klass, level in self._outbox.levels().items():
+            high, dropped = self._alarmed.get(klass, (False, level.dropped))
+            if level.high != high or level.dropped > dropped:
+                raised = level.high or level.dropped > dropped
+                self._inbox(OutboxAlarm(klass, raised, level.rows, level.capacity, level.dropped))
+            self._alarmed[klass] = (level.high, level.dropped)
+
+    def _state(self, state: str) -> bytes:
+        data = {**self.report, "state": state} if state == "online" else {"state": state}
+        time = iso_ms(self._wall_clock())
+        return encode_envelope(id_=str(uuid.uuid4()), source=self._config.base, type_="ATMDeviceReport", time=time, data=data)
+
+    def _say_goodbye(self) -> None:
+        """`offline` by our own hand, as the will is not published after a DISCONNECT; a second at most."""
+        if self._phase is not Phase.UP or self._session is None:
+            return
+        number = self._session.publish(f"{self._config.base}/state", self._state("offline"), retain=True)
+        until = self._clock.now() + 1.0
+        self.wake.clear()
+        while (now := self._clock.now()) < until:
+            happenings = self._session.pump(until - now, self.wake)
+            if any(isinstance(it, Ended) or (isinstance(it, Acked) and it.message_id == number) for it in happenings):
+                break
+            self.wake.clear()
+        self._session.disconnect(0.1, self.wake)
+
+    def _close_outbox(self) -> None:
+        if self._outbox is not None:
+            self._outbox.close()
+        self._outbox = self._shipper = self._inbound = None

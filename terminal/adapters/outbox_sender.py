@@ -1,0 +1,67 @@
+"""The outbox as its sender sees it: on connections of its own, reading and deleting, in the thread of the bank link."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from terminal.adapters.outbox import BUSY_TIMEOUT_S, CLASSES, Bounds, Level, OutboxClass, OutboxRow, level, telemetry_path
+
+
+class Outbox:
+    """The sender's view, on connections of its own. Every method may raise sqlite3.Error.
+
+    It only reads and deletes. Its deletions are not fsynced: one that the power takes back is a message sent twice, with the
+    same key.
+    """
+
+    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
+        self._bounds = bounds or Bounds()
+        self._main = _connect(path)
+        self._telemetry = _connect(telemetry_path(path))
+
+    def _of(self, klass: OutboxClass) -> sqlite3.Connection:
+        return self._telemetry if klass == "telemetry" else self._main
+
+    def pending(self, klass: OutboxClass, after: tuple[int, int], limit: int) -> list[OutboxRow]:
+        """Rows after a position (epoch, seq), oldest first."""
+        statement = "SELECT * FROM outbox WHERE class = ? AND (epoch, seq) > (?, ?) ORDER BY epoch, seq LIMIT ?"
+        return [OutboxRow(*row) for row in self._of(klass).execute(statement, (klass, *after, limit))]
+
+    def row(self, klass: OutboxClass, position: tuple[int, int]) -> OutboxRow | None:
+        statement = "SELECT * FROM outbox WHERE class = ? AND epoch = ? AND seq = ?"
+        row = self._of(klass).execute(statement, (klass, *position)).fetchone()
+        return None if row is None else OutboxRow(*row)
+
+    def newest(self, klass: OutboxClass) -> tuple[int, int]:
+        """The position of the youngest row; (0, 0) when there is none."""
+        statement = "SELECT epoch, seq FROM outbox WHERE class = ? ORDER BY epoch DESC, seq DESC LIMIT 1"
+        row = self._of(klass).execute(statement, (klass,)).fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def assigned(self, klass: OutboxClass) -> dict[int, int]:
+        """Per epoch the last number given out."""
+        return dict(self._of(klass).execute("SELECT epoch, last_seq FROM sequence WHERE class = ?", (klass,)).fetchall())
+
+    def settle(self, klass: OutboxClass, epoch: int, upto: int) -> int:
+        """The bank has them: delete; how many there were."""
+        statement = "DELETE FROM outbox WHERE class = ? AND epoch = ? AND seq <= ?"
+        return self._of(klass).execute(statement, (klass, epoch, upto)).rowcount
+
+    def forget(self, klass: OutboxClass, position: tuple[int, int]) -> None:
+        """Delete one row (telemetry: acknowledged by the broker, or expired)."""
+        self._of(klass).execute("DELETE FROM outbox WHERE class = ? AND epoch = ? AND seq = ?", (klass, *position))
+
+    def levels(self) -> dict[OutboxClass, Level]:
+        return {klass: level(self._of(klass), klass, self._bounds) for klass in CLASSES}
+
+    def close(self) -> None:
+        self._main.close()
+        self._telemetry.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: a store that is not there is the store's business to make or to miss, never the sender's
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    database.execute("PRAGMA synchronous = NORMAL")
+    return database
