@@ -102,6 +102,15 @@ class PuloonLcdm4000:
         """What was wrong on the line since this driver began."""
         return self._line.counters
 
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the device confirmed the last command sent.
+
+        After OutcomeUnknown this decides what LAST STATUS is worth: it carries no number, so when the command was not confirmed it
+        may show the dispense BEFORE. Then it speaks of this one only when it differs from what it was before sending.
+        """
+        return self._line.acknowledged
+
     # ---- verbs, in the manual's order ----
 
     def reset(self, deadline: Deadline) -> ResetResult:

@@ -57,6 +57,7 @@ class PuloonLine:
         self._items: deque[Item] = deque()
         self._noise = 0
         self.settled = False  # what the process before us did is not known
+        self.acknowledged = False  # the device confirmed the last command sent (by ACK or by an answer)
         self.counters = LineCounters()
 
     def begin(self, deadline: Deadline) -> None:
@@ -75,16 +76,20 @@ class PuloonLine:
         `patient` is for commands that must not be repeated: a NAK counts only when nothing else came in the whole time for an
         ACK, and after a missing ACK the answer is awaited all the same. Otherwise either ends the exchange at once.
         """
-        self.settled = False
+        self.settled = self.acknowledged = False
         self._stream.write(frame, deadline)
         outcome = self._await_ack(command, deadline, patient)
+        self.acknowledged = outcome is None
         if outcome is None or (patient and outcome is Failure.NO_ACK):
             outcome = self._await_answer(command, deadline)
-        return self._close(outcome, deadline) if isinstance(outcome, Frame) else outcome
+        if isinstance(outcome, Frame):
+            self.acknowledged = True
+            return self._close(outcome, deadline)
+        return outcome
 
     def send_and_count(self, frame: bytes, command: int, deadline: Deadline) -> int | None:
         """Send a command that is answered any number of times (RESET), count until `deadline`. None: a NAK and nothing else."""
-        self.settled = False
+        self.settled = self.acknowledged = False
         self._stream.write(frame, deadline)
         replies, refused, other = 0, False, False
         while (item := self._next(deadline)) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from simulators.devices.dispenser_physics import CASSETTES, JAM_ERRORS, Jam, grouped
+from simulators.devices.dispenser_physics import CASSETTES, JAM_ERRORS, SENSORS, Jam, PathNote, grouped
 
 if TYPE_CHECKING:
     from simulators.devices.dispenser import Dispenser
@@ -94,6 +94,18 @@ def double_note(device: Dispenser, now: float, count: int = 1, reported: int = 2
 def foreign_note(device: Dispenser, now: float, unit: int) -> Any:
     """The next pick brings a note of cassette `unit`, whichever was asked for."""
     device.mechanics.foreign.append(_slot(unit))
+    return None
+
+
+def stray_note(device: Dispenser, now: float, unit: int, place: str) -> Any:
+    """A note of cassette `unit` lies on the path at the sensor `place`, as after a sudden end."""
+    mechanics, slot = device.mechanics, _slot(unit)
+    if place not in SENSORS:
+        raise ValueError(f"place {place!r}: one of {', '.join(SENSORS)}")
+    if device.busy or not mechanics.cassettes[slot].remaining:
+        raise ValueError("the dispenser is moving" if device.busy else f"cassette {unit} is empty")
+    mechanics.cassettes[slot].remaining -= 1
+    mechanics.path.append(PathNote(slot, place))
     return None
 
 
@@ -183,6 +195,7 @@ VERBS: dict[str, Callable[..., Any]] = {
         reject_bin,
         double_note,
         foreign_note,
+        stray_note,
         jam,
         clear_jam,
         take_notes,
