@@ -100,11 +100,15 @@ class Parser:
 
     def _frame(self) -> Item | None:
         digits = bytes(self._buffer[1:4])
-        if digits and not digits.isdigit():
-            return self._drop(len(digits) + 1)
+        for at, digit in enumerate(digits, 1):
+            if not 0x30 <= digit <= 0x39:
+                return self._drop(at if digit == STX else at + 1)
         if len(digits) < 3:
             return None
         size = int(digits) + _OVERHEAD
+        again = self._buffer.find(STX, 1, size)  # no text holds an STX: here the next frame begins
+        if again > 0:
+            return self._drop(again)
         if len(self._buffer) < size:
             return None
         whole = bytes(self._buffer[:size])
@@ -113,8 +117,6 @@ class Parser:
         del self._buffer[:size]
         return Frame(whole[4:-3])
 
-    def _drop(self, size: int) -> Noise:
-        again = self._buffer.find(STX, 1, size)
-        count = again if again > 0 else size
+    def _drop(self, count: int) -> Noise:
         del self._buffer[:count]
         return Noise(count)
