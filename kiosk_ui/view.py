@@ -87,6 +87,12 @@ def _optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
+def _seconds(name: str, value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 3600:
+        raise ViewError(f"view.{name} must be a number of seconds up to 3600, not {value!r}")
+    return value
+
+
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ViewError(f"view.{name} must be true or false, not {value!r}")
@@ -125,7 +131,7 @@ VIEW: dict[str, tuple[Check, Any]] = {
     "keypad": (_flag, False),
     "picture": (_optional(_one_of(*PICTURES)), None),
     "tone": (_one_of(*TONES), "normal"),
-    "seconds": (_optional(_number(1, 3600)), None),
+    "seconds": (_optional(_seconds), None),
     "progress": (_flag, False),
     "demo": (_optional_text, None),
 }
@@ -138,7 +144,7 @@ def _fields(prefix: str, table: dict[str, tuple[Check, Any]], raw: object) -> tu
     for name, (check, default) in table.items():
         if name not in raw and default is REQUIRED:
             raise ViewError(f"view.{prefix}{name} is missing")
-        checked[name] = check(prefix + name, raw[name]) if name in raw else default
+        checked[name] = check(prefix + name, raw[name]) if name in raw else [] if default == () else default
     return checked, tuple(str(name) for name in raw if name not in table)
 
 

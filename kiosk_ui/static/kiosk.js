@@ -1,7 +1,7 @@
 // The customer's screen. Shows the view that the server sends, and says which option was pressed, on which view.
 import { render } from "/static/vendor/lit.js";
 import { openLink } from "/static/link.js";
-import { KEYPAD_KEYS, screen } from "/static/screen.js";
+import { keypadId, screen } from "/static/screen.js";
 
 const PRESS_ANSWERED_WITHIN_MS = 2000;
 const root = document.getElementById("kiosk");
@@ -78,7 +78,7 @@ document.addEventListener("keydown", (event) => {
   if (view === null || event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
   const onButton = document.activeElement instanceof HTMLButtonElement && document.activeElement.matches(":focus-visible");
   if (onButton && (event.key === "Enter" || event.key === " ")) return;
-  const typed = view.keypad ? KEYPAD_KEYS.get(event.key) : undefined;
+  const typed = keypadId(view, event.key);
   const option = typed === undefined ? view.options.find((one) => sameKey(one.key, event.key)) : undefined;
   const id = typed ?? option?.id;
   if (id === undefined) return;

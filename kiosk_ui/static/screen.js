@@ -2,11 +2,6 @@
 import { html, keyed, nothing, repeat } from "/static/vendor/lit.js";
 
 const DIGITS = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
-export const KEYPAD_KEYS = new Map([
-  ...["0", ...DIGITS].map((digit) => [digit, `key:${digit}`]),
-  ["Backspace", "key:backspace"],
-  ["Delete", "key:clear"],
-]);
 const LONG_LABEL = 9; // in half-width characters
 const FEW_CHOICES = 3; // so many stand under the text; more have a column of their own
 
@@ -42,7 +37,7 @@ function button(view, option, { press, pressed }, { kind, before = nothing, lang
   >${before}${kind === "choice" ? cap : nothing}<span class="label">${option.label}</span></button>`;
 }
 
-function keypadKey(view, id, face, label, { press, pressed }) {
+function keypadKey(id, face, label, { press, pressed }) {
   return html`<button
     type="button"
     class="digit ${pressed === id ? "pressed" : ""}"
@@ -53,16 +48,33 @@ function keypadKey(view, id, face, label, { press, pressed }) {
   >${face}</button>`;
 }
 
-// The words of the two keys that are not digits come as options with their ids; without, the keys say "C" and "⌫".
+// The two keys that are not digits have their words (and their ids) from options; without, they say "C" and "⌫".
 function keypad(view, hand) {
-  const word = (id) => view.options.find((option) => option.id === id)?.label;
-  const face = (id, name, sign) => (word(id) ? icon(name) : sign);
-  return html`<div class="keypad" role="group">
-    ${DIGITS.map((digit) => keypadKey(view, `key:${digit}`, digit, undefined, hand))}
-    ${keypadKey(view, "key:clear", face("key:clear", "clear", "C"), word("key:clear"), hand)}
-    ${keypadKey(view, "key:0", "0", undefined, hand)}
-    ${keypadKey(view, "key:backspace", face("key:backspace", "backspace", "⌫"), word("key:backspace"), hand)}
+  const edge = (name, sign) => {
+    const option = keypadOption(view, name);
+    return keypadKey(option?.id ?? `key:${name}`, option ? icon(name) : sign, option?.label, hand);
+  };
+  return html`<div class="keypad" role="group" aria-labelledby="title">
+    ${DIGITS.map((digit) => keypadKey(`key:${digit}`, digit, undefined, hand))}
+    ${edge("clear", "C")}${keypadKey("key:0", "0", undefined, hand)}${edge("backspace", "⌫")}
   </div>`;
+}
+
+function keypadOption(view, name) {
+  return view.options.find((option) => option.id === `key:${name}` || option.id === name);
+}
+
+// What the keypad shows is not shown a second time.
+function onKeypad(view, option) {
+  return view.keypad && (option.id.startsWith("key:") || option.id === "clear" || option.id === "backspace");
+}
+
+// A typed key that belongs to the keypad: the id that it presses.
+export function keypadId(view, key) {
+  if (!view.keypad) return undefined;
+  if (/^[0-9]$/.test(key)) return `key:${key}`;
+  const name = { Backspace: "backspace", Delete: "clear" }[key];
+  return name && (keypadOption(view, name)?.id ?? `key:${name}`);
 }
 
 function mask(view) {
@@ -112,7 +124,7 @@ function choiceList(view, choices, hand) {
 
 export function screen(view, { press, pressed, age_s }) {
   const hand = { press, pressed };
-  const having = (...roles) => view.options.filter((option) => roles.includes(option.role) && !option.id.startsWith("key:"));
+  const having = (...roles) => view.options.filter((option) => roles.includes(option.role) && !onKeypad(view, option));
   const choices = having("choice");
   const other = view.lang === "zh" ? "en" : "zh-CN";
   const controls = html`${choiceList(view, choices, hand)}${view.keypad ? keypad(view, hand) : nothing}
