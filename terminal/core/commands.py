@@ -32,7 +32,7 @@ class Entry:
 class Outgoing:
     """A message for the bank that must arrive: written with the entries in one transaction. `klass`: txn, audit, alarm, telemetry."""
 
-    klass: str
+    klass: Literal["txn", "audit", "alarm", "telemetry"]
     type: str
     data: Mapping[str, Any]
 

@@ -242,7 +242,7 @@ def on_store_failed(state: State, event: StoreFailed) -> Step:
 def on_late_response(state: State, event: LateResponseArrived) -> Step:
     if state.store_failed:
         return stay(state)
-    return stay(state, record("lateResponse", event.transaction_id, type=event.type, response=event.response))
+    return stay(state, record("lateResponse", event.transaction_id or None, type=event.type, response=event.response))
 
 
 def on_card_seen(state: State, event: CardInserted) -> Step:

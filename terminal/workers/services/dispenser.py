@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from terminal.core.model import Device
 from terminal.workers.ports import OpenStream, serial_opener
 
 COMMANDS = {Command.PURGE: "purge", Command.DISPENSE: "dispense", Command.TEST_DISPENSE: "testDispense"}
+MISS_NONE = 0x30  # the MISS byte in every source
 STATUS_S = 4.0
 WATCH_S = 5.0
 WATCH_FAULT_S = 1.0
@@ -96,7 +98,8 @@ class DispenserService:
             raise DeviceFault(f"the dispenser cannot pay: {fault}", code=status.error.code, name=fault)
         baseline = last_status_result(self._unit.last_status(deadline))
         if possible(baseline, quantities):
-            self._unit.test_dispense_nothing(deadline)
+            with contextlib.suppress(DeviceFault):  # refused: then the baseline stays what it is, and a lost answer may stay in doubt
+                self._unit.test_dispense_nothing(deadline)
             baseline = last_status_result(self._unit.last_status(deadline))
         return baseline
 
@@ -160,7 +163,8 @@ def result_of(result: MovementResult, command: str) -> DispenserResult:
         presented[place] += cassette.exit
         rejected[place] += cassette.reject
     units = tuple(UnitResult(p, r) for p, r in zip(presented, rejected, strict=True))
-    return DispenserResult(command, result.error.code, "" if result.error.ok else result.error.name, result.miss, units)
+    missing = max(0, result.miss - MISS_NONE)
+    return DispenserResult(command, result.error.code, "" if result.error.ok else result.error.name, missing, units)
 
 
 def last_status_result(last: LastStatus) -> DispenserResult:

@@ -1,0 +1,74 @@
+"""`./run up`: the stage with its bench page, until Ctrl-C; the agent is started again should it end by itself."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from simulators.broker.start import BrokerError
+from simulators.stage.processes import StageError
+from simulators.stage.setting import Options, Stage, clean
+
+LONGEST_SOCKET_FOLDER = 80
+
+
+def main(arguments: argparse.Namespace) -> int:
+    began = time.monotonic()
+    folder: Path = arguments.folder.resolve()
+    if len(str(folder)) > LONGEST_SOCKET_FOLDER:
+        folder = Path(tempfile.mkdtemp(prefix="branch-"))
+    if not arguments.keep:
+        clean(folder)
+    options = Options(
+        faces=arguments.faces,
+        kiosk_port=arguments.kiosk_port,
+        bench_port=arguments.bench_port,
+        bench=True,
+        broker_url=arguments.broker,
+        printer_bytes_per_s=4800.0,
+    )
+    stage = Stage(folder, options)
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.append(1))
+    try:
+        stage.set()
+        _say_where(stage, began)
+        while not ended:
+            time.sleep(0.2)
+            _restart_agent(stage)
+    except (StageError, BrokerError, OSError) as error:
+        if not ended:
+            sys.stderr.write(f"up: {error}\nlogs: {folder / 'logs'}\n")
+            return 1
+    finally:
+        print("\nending", flush=True)
+        stage.strike()
+    return 0
+
+
+def _say_where(stage: Stage, began: float) -> None:
+    assert stage.broker is not None
+    print(
+        f"""
+  kiosk   {stage.kiosk_url}   what the customer sees
+  bench   {stage.bench_url}   the simulated devices: insert a card, press PIN-pad keys, take the cash, break things
+
+  card reader  {stage.reader_says}
+  broker       {stage.broker.kind} at {stage.broker.url}
+  folder       {stage.folder}
+  started in {time.monotonic() - began:.1f} s; Ctrl-C ends everything
+""",
+        flush=True,
+    )
+
+
+def _restart_agent(stage: Stage) -> None:
+    terminal = stage.children["terminal"]
+    if not terminal.alive:
+        print(f"the agent ended ({terminal.process.returncode}); starting it again", flush=True)
+        stage.start_terminal()

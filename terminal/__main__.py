@@ -1,0 +1,89 @@
+"""branch-terminal: the device agent of one terminal, and its journal.
+
+branch-terminal --config terminal.toml            serve until Ctrl-C
+branch-terminal journal verify|show --config FILE check or read the electronic journal
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from drivers.errors import DeviceError
+from terminal.config import Config, ConfigError, load
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    try:
+        config = load(arguments.config)
+        if arguments.command == "journal":
+            return _journal(config, arguments)
+        return serve(config, arguments)
+    except ConfigError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _refuse(sentence: str) -> int:
+    sys.stderr.write(f"branch-terminal: {sentence}\n")
+    return 2
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="the terminal's TOML file")
+    parser = argparse.ArgumentParser(prog="branch-terminal", description="The device agent of one terminal.", parents=[common])
+    parser.add_argument("--trace", type=Path, help="write names and times of events, commands and views to this file")
+    commands = parser.add_subparsers(dest="command", metavar="journal")
+    journal = commands.add_parser("journal", help="verify or show the electronic journal", parents=[common])
+    what = journal.add_subparsers(dest="what", required=True)
+    verify = what.add_parser("verify", help="check the hash chain", parents=[common])
+    show = what.add_parser("show", help="print the entries", parents=[common])
+    for one in (verify, show):
+        one.add_argument("--json", action="store_true", help="JSON instead of sentences")
+    show.add_argument("--transaction", help="only this transaction")
+    show.add_argument("--kind", action="append", help="only entries of this kind (may be repeated)")
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "config"):
+        parser.error("--config FILE is needed")
+    return arguments
+
+
+def _journal(config: Config, arguments: argparse.Namespace) -> int:
+    from terminal.adapters import journal_cli
+
+    if arguments.what == "verify":
+        return journal_cli.verify(config.terminal.store, as_json=arguments.json, head_key_file=config.terminal.head_key)
+    return journal_cli.show(config.terminal.store, as_json=arguments.json, kinds=arguments.kind, transaction_id=arguments.transaction)
+
+
+def serve(config: Config, arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM or Ctrl-C."""
+    from terminal.adapters.keys import KeyFileError
+    from terminal.adapters.store_file import StoreFailed
+    from terminal.compose import compose
+
+    def page_ready(port: int) -> None:
+        print(f"kiosk page  http://127.0.0.1:{port}/", flush=True)
+
+    try:
+        terminal = compose(config, trace=arguments.trace, page_ready=page_ready)
+    except (KeyFileError, StoreFailed, DeviceError) as error:
+        return _refuse(str(error))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: terminal.agent.stop())
+    reader = "PC/SC" if config.card.reader == "pcsc" else "the vpcd wire, played by this program (no pcscd)"
+    print(f"terminal    {config.terminal.id} in branch {config.terminal.branch}; card reader: {reader}", flush=True)
+    try:
+        terminal.agent.run()
+    finally:
+        terminal.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Core requests -> ATM messages, responses -> core events (docs/bank-messages.md). ISO 20022 names; JSON-able values only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from drivers.secret import Secret
+from terminal.core.commands import Authorise, FetchTemplate
+from terminal.core.events import AuthorisationAnswered, Event, RequestFailed, TemplateFetched
+
+
+class Sealer(Protocol):
+    """Closes card data for the bank alone."""
+
+    def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> Mapping[str, Any]: ...
+
+
+WITHDRAWAL = "ATMWithdrawalRequest"
+INQUIRY = "ATMInquiryRequest"
+
+
+def request_of(command: Authorise | FetchTemplate, sealer: Sealer) -> tuple[str, dict[str, Any]]:
+    """Type and data of the message. This is the one place where PAN and track 2 leave their `Secret`: into the sealed box."""
+    card = dict(sealer.seal(command.pan, command.track2, command.pan_sequence, command.transaction_id))
+    if isinstance(command, FetchTemplate):
+        return INQUIRY, {
+            "transactionId": command.transaction_id,
+            "inquiry": "faceTemplate",
+            "protectedCardData": card,
+            "recipientKey": command.recipient_key,
+        }
+    face: dict[str, Any] = {"decision": command.face}
+    if command.face == "accepted":
+        face["score"] = command.face_score
+    pin = command.pin_block
+    return WITHDRAWAL, {
+        "transactionId": command.transaction_id,
+        "attempt": command.attempt,
+        "amount": {"minor": command.amount_minor, "currency": command.currency},
+        "protectedCardData": card,
+        "pinBlock": {"format": pin.format, "block": pin.block.reveal(), "ksn": pin.ksn},
+        "iccRelatedData": command.field55,
+        "face": face,
+    }
+
+
+def answer_of(command: Authorise | FetchTemplate, type_: str, data: Mapping[str, Any]) -> Event:
+    """The core's event for a response; RequestFailed("malformed") when it does not answer this request or lacks what it must have."""
+    try:
+        if data["transactionId"] != command.transaction_id:
+            raise ValueError("another transaction")
+        if isinstance(command, FetchTemplate):
+            return _template(command, type_, data)
+        return _authorisation(command, type_, data)
+    except (KeyError, TypeError, ValueError):
+        return RequestFailed(command.request_id, "malformed")
+
+
+def _template(command: FetchTemplate, type_: str, data: Mapping[str, Any]) -> Event:
+    _check(type_ == "ATMInquiryResponse")
+    if data["response"] != "APPR":
+        return TemplateFetched(command.request_id, Secret(""), str(data.get("reason", "")))
+    return TemplateFetched(command.request_id, Secret(json.dumps(data["template"])), "")
+
+
+def _authorisation(command: Authorise, type_: str, data: Mapping[str, Any]) -> Event:
+    _check(type_ == "ATMWithdrawalResponse" and data["attempt"] == command.attempt and data["response"] in ("APPR", "DECL", "TECH"))
+    actions = tuple(data.get("actions") or ())
+    reason, code, icc_data = data.get("reason") or "", data.get("authorisationCode") or "", data.get("iccRelatedData") or ""
+    _check(all(isinstance(text, str) for text in (*actions, reason, code, icc_data)))
+    bytes.fromhex(icc_data)
+    if data["response"] == "APPR":
+        _check(bool(code))
+    balance_minor = None
+    if (balance := data.get("balance")) is not None:
+        balance_minor = balance["minor"]
+        _check(isinstance(balance_minor, int) and balance["currency"] == command.currency)
+    return AuthorisationAnswered(command.request_id, data["response"], reason, actions, code, icc_data, balance_minor)
+
+
+def _check(fits: bool) -> None:
+    if not fits:
+        raise ValueError("the response does not fit the request")

@@ -1,0 +1,229 @@
+"""The agent: one inbox, one thread, the pure core in the middle.
+
+Events come in (workers, page, bank link, timer), `step` says what to do, the commands are done in order. A `Record` that the journal does
+not take stops the step: the state stays as it was, nothing after it leaves, and the core hears StoreFailed.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from drivers.transports.base import Clock
+from terminal.adapters import link_events as link
+from terminal.adapters.bank_messages import Sealer, answer_of, request_of
+from terminal.adapters.journal import Entry
+from terminal.adapters.outbox import Outgoing
+from terminal.adapters.store_file import StoreFailed
+from terminal.adapters.texts import receipt_lines, view_message
+from terminal.core import commands as c
+from terminal.core import events as e
+from terminal.core.model import Device, Phase, State
+from terminal.core.session import step
+from terminal.core.views import View, view_of
+
+TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
+LONGEST_WAIT_S = 1.0
+
+Item = e.Event | Callable[[], None]
+
+
+class WorkerPort(Protocol):
+    """A device as the agent sees it: a process, or a service in the same thread."""
+
+    def send(self, command: c.DeviceCommand) -> None: ...
+    def tick(self) -> None: ...
+    def next_deadline(self) -> float | None: ...
+    def close(self, grace_s: float) -> None: ...
+
+
+class PagePort(Protocol):
+    """The kiosk page's process."""
+
+    def show(self, view: Mapping[str, Any]) -> None: ...
+    def tick(self) -> None: ...
+    def next_deadline(self) -> float | None: ...
+    def close(self, grace_s: float) -> None: ...
+
+
+class JournalPort(Protocol):
+    def append(self, entries: Any, outgoing: Any = ()) -> Any: ...
+
+
+class LinkPort(Protocol):
+    def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str: ...
+    def notify(self) -> None: ...
+
+
+class Trace(Protocol):
+    """Names and times, never contents: for stories and measurements."""
+
+    def note(self, kind: str, name: str, phase: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside of the core, built by `compose`."""
+
+    clock: Clock
+    wall_clock: Callable[[], datetime]
+    journal: JournalPort
+    link: LinkPort
+    sealer: Sealer
+    workers: Mapping[Device, WorkerPort]
+    page: PagePort
+    trace: Trace
+
+
+class Agent:
+    """`take` handles one event to its end; `run` feeds it from the inbox until `stop`."""
+
+    def __init__(self, state: State, badge: str = "") -> None:
+        self.state = state
+        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._badge = badge
+        self._ports: Ports | None = None
+        self._timer: tuple[int, float] | None = None
+        self._requests: dict[str, c.Authorise | c.FetchTemplate] = {}
+        self._shown: tuple[View, int] | None = None
+        self._seq = 0
+        self._running = True
+
+    @property
+    def ports(self) -> Ports:
+        assert self._ports is not None, "the agent runs with its ports plugged in"
+        return self._ports
+
+    def plug(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def stop(self) -> None:
+        self.inbox.put(self._stop)
+
+    def _stop(self) -> None:
+        self._running = False
+
+    def run(self) -> None:
+        while self._running:
+            self.run_once(LONGEST_WAIT_S)
+
+    def run_once(self, longest_s: float) -> None:
+        """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
+        now = self.ports.clock.now()
+        deadlines = [port.next_deadline() for port in self._children()]
+        due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
+        wait = max(0.0, min([longest_s, *(at - now for at in due)]))
+        try:
+            item = self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()
+        except queue.Empty:
+            pass
+        else:
+            self._do(item)
+        self.elapse()
+
+    def elapse(self) -> None:
+        """The session timer, the workers' deadlines and restarts."""
+        if self._timer is not None and self.ports.clock.now() >= self._timer[1]:
+            serial, self._timer = self._timer[0], None
+            self.take(e.TimerExpired(serial))
+        for port in self._children():
+            port.tick()
+
+    def _children(self) -> list[WorkerPort | PagePort]:
+        return [*self.ports.workers.values(), self.ports.page]
+
+    def _do(self, item: Item) -> None:
+        if isinstance(item, e.Event):
+            self.take(item)
+        else:
+            item()
+
+    def take(self, event: e.Event) -> None:
+        """One event: step, do the commands, show the view."""
+        trace = self.ports.trace
+        trace.note("event", type(event).__name__, self.state.phase.value)
+        state, commands = step(self.state, event)
+        try:
+            for command in commands:
+                self._perform(command)
+                trace.note("command", _name(command), state.phase.value)
+        except StoreFailed as error:
+            sys.stderr.write(f"journal: {error}\n")
+            trace.note("fault", "storeFailed", state.phase.value)
+            if not self.state.store_failed:
+                self.take(e.StoreFailed())
+            return
+        self.state = state
+        self._show()
+
+    def _perform(self, command: c.Command) -> None:
+        match command:
+            case c.Record(entries=entries, outgoing=outgoing):
+                self.ports.journal.append(
+                    [Entry(one.kind, one.transaction_id, one.data) for one in entries],
+                    [Outgoing(one.klass, TOPICS[one.klass], one.type, one.data) for one in outgoing],
+                )
+                if outgoing:
+                    self.ports.link.notify()
+            case c.StartTimer(serial=serial, seconds=seconds):
+                self._timer = (serial, self.ports.clock.now() + seconds)
+            case c.Authorise() | c.FetchTemplate():
+                type_, data = request_of(command, self.ports.sealer)
+                self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
+            case c.PrintReceipt():
+                lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
+                self.ports.workers[command.device].send(replace(command, lines=lines))
+            case c.DeviceCommand():
+                self.ports.workers[command.device].send(command)
+
+    def _show(self) -> None:
+        view = view_of(self.state)
+        if (view, self.state.timer) != self._shown:
+            self._shown = (view, self.state.timer)
+            self._seq += 1
+            self.ports.trace.note("view", view.screen, self.state.phase.value)
+            self.ports.page.show(view_message(view, self._seq, self.state.config.currency, self._badge))
+
+    # --- what comes from outside, made into core events
+
+    def pressed(self, seq: int, option: str) -> None:
+        """From the page; a press made on an older view is dropped."""
+        if seq == self._seq:
+            self.take(e.Pressed(option))
+
+    def from_link(self, event: link.LinkEvent) -> None:
+        """From the bank link's threads: only enqueued there."""
+        self.inbox.put(lambda: self._take_link(event))
+
+    def _take_link(self, event: link.LinkEvent) -> None:
+        match event:
+            case link.LinkUp():
+                self.take(e.LinkUp())
+            case link.LinkDown(reason=reason):
+                self.take(e.LinkDown(reason))
+            case link.ResponseArrived(request_id=request_id, type=type_, data=data):
+                command = self._requests.pop(request_id, None)
+                if command is not None:
+                    self.take(answer_of(command, type_, data))
+            case link.RequestFailed(request_id=request_id, reason=reason):
+                command = self._requests.pop(request_id, None)
+                if command is not None:
+                    self.take(e.RequestFailed(command.request_id, reason))
+            case link.LateResponse(type=type_, data=data):
+                self.take(e.LateResponseArrived(type_, str(data.get("transactionId", "")), str(data.get("response", ""))))
+            case _:
+                sys.stderr.write(f"bank link: {event}\n")
+
+    @property
+    def resting(self) -> bool:
+        """Between customers."""
+        return self.state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE)
+
+
+def _name(command: c.Command) -> str:
+    """A record is named by what it records."""
+    return "Record:" + ",".join(entry.kind for entry in command.entries) if isinstance(command, c.Record) else type(command).__name__

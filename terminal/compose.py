@@ -1,0 +1,138 @@
+"""The one file that knows every class: configuration -> a running agent with its workers, page, journal and bank link."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from drivers.secret import Secret
+from drivers.transports.base import MonotonicClock
+from terminal.adapters.bank_link import BankLink
+from terminal.adapters.clock import utc_now
+from terminal.adapters.keys import CardDataSealer, read_key, read_public_key
+from terminal.adapters.link_config import LinkConfig, TlsFiles
+from terminal.adapters.shipper import ShippingPolicy
+from terminal.adapters.store import Store
+from terminal.adapters.trace import FileTrace, NoTrace
+from terminal.agent import Agent, Ports
+from terminal.config import Config, ConfigError
+from terminal.core.events import Started
+from terminal.core.model import Device, State
+from terminal.core.recovery import CHECKPOINTS, Recovered, recover
+from terminal.workers.page import PageProcess
+from terminal.workers.supervisor import WorkerProcess
+
+CLOSE_GRACE_S = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Terminal:
+    """A built terminal: `agent.run()` serves; `close()` ends every process it started."""
+
+    agent: Agent
+    ports: Ports
+    store: Store
+    link: BankLink
+
+    def close(self) -> None:
+        self.ports.page.close(CLOSE_GRACE_S)
+        for worker in self.ports.workers.values():
+            worker.close(CLOSE_GRACE_S)
+        self.link.close()
+        self.store.close()
+
+
+def open_store(config: Config) -> Store:
+    section = config.terminal
+    return Store.open(section.store, section.id, section.branch, head_key=journal_head_key(config))
+
+
+def journal_head_key(config: Config) -> Secret[bytes] | None:
+    """The key that seals the journal's head, when one is configured (32 bytes)."""
+    return read_key(config.terminal.head_key, 32) if config.terminal.head_key else None
+
+
+def recovered_from(store: Store, config: Config) -> Recovered:
+    """What the journal says, checked against the configured cassettes."""
+    checkpoints = [entry.seq for kind in CHECKPOINTS if (entry := store.last(kind)) is not None]
+    known = recover(store.entries(after_seq=max(checkpoints, default=1) - 1))
+    if known.first_start:
+        return dataclasses.replace(known, last_transaction=store.next_transaction_number() - 1)
+    configured = [(unit.unit, unit.denomination_minor) for unit in config.cash.unit]
+    if [(unit.unit, unit.denomination_minor) for unit in known.units] != configured:
+        raise ConfigError("cash.unit names other cassettes than the journal's last counters: a cash exchange must be recorded first")
+    return known
+
+
+def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], None]) -> Terminal:
+    """Everything is opened here; the workers' processes start with the agent's first tick."""
+    clock = MonotonicClock()
+    store = open_store(config)
+    try:
+        recovered = recovered_from(store, config)
+        agent = Agent(State(config.core()), config.terminal.demo_badge)
+        bank = config.bank
+        link_config = LinkConfig(
+            url=bank.url,
+            terminal_id=config.terminal.id,
+            branch_id=config.terminal.branch,
+            tls=_tls_files(config),
+            boot_spread_s=bank.boot_spread_s,
+            max_backoff_s=bank.max_backoff_s,
+            shipping=ShippingPolicy(drain_per_s=bank.drain_per_s),
+        )
+        link = BankLink(link_config, config.terminal.store, agent.from_link)
+        sealer = CardDataSealer(read_public_key(bank.public_key).hex(), bank.key_id)
+    except BaseException:
+        store.close()
+        raise
+    workers = {device: WorkerProcess(device, settings, clock, agent.inbox.put) for device, settings in worker_settings(config).items()}
+    page = PageProcess(_page_arguments(config), clock, agent.inbox.put, agent.pressed, page_ready)
+    file_trace = FileTrace(trace, clock) if trace else NoTrace()
+    ports = Ports(clock, utc_now, store, link, sealer, workers, page, file_trace)
+    agent.plug(ports)
+    agent.take(Started(recovered))
+    link.start()
+    return Terminal(agent, ports, store, link)
+
+
+def worker_settings(config: Config) -> dict[Device, dict[str, Any]]:
+    """Each worker gets only its own section, as plain values."""
+    settings = {
+        Device.DISPENSER: {**_plain(config.dispenser), "max_notes": config.cash.max_notes},
+        Device.CARD_READER: {
+            **_plain(config.card),
+            "country": config.terminal.country,
+            "currency": config.terminal.currency,
+            "terminal_id": config.terminal.id,
+        },
+        Device.PIN_PAD: _plain(config.pin_pad),
+        Device.PRINTER: _plain(config.printer),
+    }
+    if config.face is not None:
+        settings[Device.FACE] = _plain(config.face)
+    return settings
+
+
+def _plain(section: Any) -> dict[str, Any]:
+    values = dataclasses.asdict(section)
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return plain
+
+
+def _page_arguments(config: Config) -> list[str]:
+    kiosk = config.kiosk
+    arguments = ["--port", str(kiosk.port), "--pixel-pitch-mm", str(kiosk.pixel_pitch_mm)]
+    return [*arguments, "--frame-origin", kiosk.frame_origin] if kiosk.frame_origin else arguments
+
+
+def _tls_files(config: Config) -> TlsFiles | None:
+    bank = config.bank
+    if not bank.url.startswith("mqtts:"):
+        return None
+    if bank.ca is None:
+        raise ConfigError("bank.ca is needed for mqtts://")
+    return TlsFiles(bank.ca, bank.certificate, bank.private_key)

@@ -1,0 +1,101 @@
+"""The kiosk page's process as the agent sees it: views go in, presses come out, one JSON line each (docs/kiosk-view.md)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from drivers.transports.base import Clock
+from terminal.workers.supervisor import Child, Restarts
+
+PING_S = 5.0
+PONG_LIMIT_S = 20.0
+
+
+class PageProcess:
+    """Restarted when it ends or stops answering; the last view is sent again, so that a page that reconnects is right at once."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        clock: Clock,
+        inbox: Callable[[Callable[[], None]], None],
+        pressed: Callable[[int, str], None],
+        ready: Callable[[int], None],
+    ) -> None:
+        self._arguments = [sys.executable, "-m", "kiosk_ui", *arguments]
+        self._clock = clock
+        self._inbox = inbox
+        self._pressed = pressed
+        self._ready = ready
+        self._restarts = Restarts(clock)
+        self._child: Child | None = None
+        self._generation = 0
+        self._start_at: float | None = clock.now()
+        self._view: Mapping[str, Any] | None = None
+        self._ping_at = self._heard_at = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    def show(self, view: Mapping[str, Any]) -> None:
+        self._view = view
+        self._send({"view": view})
+
+    def tick(self) -> None:
+        now = self._clock.now()
+        if self._child is None:
+            if self._start_at is not None and now >= self._start_at:
+                self._start()
+        elif now - self._heard_at > PONG_LIMIT_S:
+            self._child.kill()
+        elif now >= self._ping_at:
+            self._ping_at = now + PING_S
+            self._send({"ping": self._generation})
+
+    def next_deadline(self) -> float | None:
+        return self._start_at if self._child is None else self._ping_at
+
+    def close(self, grace_s: float) -> None:
+        child, self._child, self._start_at = self._child, None, None
+        self._generation += 1
+        if child is not None:
+            child.close(grace_s)
+
+    def _start(self) -> None:
+        self._generation += 1
+        self._start_at = None
+        self._heard_at = self._clock.now()
+        self._ping_at = self._heard_at + PING_S
+        self._child = Child(self._arguments, self._on_line, self._generation)
+        if self._view is not None:
+            self.show(self._view)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        if self._child is not None:
+            self._child.send(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+
+    def _on_line(self, generation: int, line: bytes | None) -> None:
+        self._inbox(lambda: self._take(generation, line))
+
+    def _take(self, generation: int, line: bytes | None) -> None:
+        if generation != self._generation:
+            return
+        if line is None:
+            self._child = None
+            self._start_at = self._restarts.next_start()
+            if self._start_at is None:
+                self._start_at = self._clock.now() + 60.0  # without a page nobody can be served: never give up, only slow down
+            return
+        self._heard_at = self._clock.now()
+        try:
+            message = json.loads(line)
+            if "pressed" in message:
+                self._pressed(int(message["pressed"]["seq"]), str(message["pressed"]["id"]))
+            elif "ready" in message:
+                self._ready(int(message["ready"]["port"]))
+        except (ValueError, KeyError, TypeError):
+            sys.stderr.write("kiosk page: a line that is none of ours\n")
