@@ -184,6 +184,9 @@ class EscPosPrinter:
         self._columns = columns
         self._confirms = confirms
 
+    def close(self) -> None:
+        self._stream.close()
+
     def status(self, deadline: Deadline) -> PrinterStatus:
         """Asks all four questions. LinkTimeout when the printer is silent (power off, cable); ProtocolError on nothing but noise."""
         return self._read_status(deadline)[0]
