@@ -70,7 +70,7 @@ class Parser:
     """Bytes in, items out. One direction of the line: `header` is SOH for what a device sends, EOT for what a host sends.
 
     `lengths` gives the number of data bytes by command where it is fixed: a data byte may then have the value of ETX (the
-    sensor byte of STATUS can). Other commands end at the first ETX. A frame shorter than its fixed length (a bare error) is
+    sensor byte of STATUS can). Other commands end at the first ETX. A bare error (one data byte where more are due) is
     recognised when the line falls silent: see `abandon`. The buffer never holds more than MAX_FRAME bytes after `feed`.
     """
 
@@ -135,12 +135,11 @@ class Parser:
         return Frame(body[0], body[3], body[4:end])
 
     def _short_frame(self) -> Frame | None:
-        """A complete frame that ends before the length its command should have."""
-        for end in range(4, len(self._buffer) - 1):
-            frame = self._frame_ending_at(end)
-            if frame is not None:
-                return frame
-        return None
+        """A bare error: one data byte where more were due.
+
+        No other short length is taken: losing two equal bytes leaves the XOR as it was, so the length is the better witness.
+        """
+        return self._frame_ending_at(5) if len(self._buffer) >= 7 else None
 
     def _begun(self) -> BadFrame | Garbage:
         """Without even a command byte it is noise that looked like a beginning, not an answer to ask for again."""
