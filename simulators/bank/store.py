@@ -19,11 +19,11 @@ CREATE TABLE posting (entry INTEGER NOT NULL REFERENCES entry, account TEXT NOT 
 CREATE INDEX posting_of_entry ON posting (entry);
 CREATE TABLE hold (transaction_id TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES account,
   amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), placed_at TEXT NOT NULL);
-CREATE INDEX hold_of_account ON hold (account);
+CREATE INDEX hold_of_account ON hold (account, amount_minor);
 CREATE TABLE withdrawal (transaction_id TEXT PRIMARY KEY, terminal TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
   account TEXT, card TEXT, last_four TEXT, attempt INTEGER NOT NULL DEFAULT 0, requested_minor INTEGER, presented_minor INTEGER,
   reconciled INTEGER NOT NULL DEFAULT 0, face TEXT, field55 BLOB, day TEXT NOT NULL, opened_at TEXT NOT NULL, changed_at TEXT NOT NULL);
-CREATE INDEX withdrawal_of_day ON withdrawal (account, day);
+CREATE INDEX withdrawal_of_day ON withdrawal (account, day, status, requested_minor, presented_minor);
 CREATE TABLE request (kind TEXT NOT NULL, transaction_id TEXT NOT NULL, attempt INTEGER NOT NULL, digest TEXT NOT NULL,
   response TEXT NOT NULL, PRIMARY KEY (kind, transaction_id, attempt));
 CREATE TABLE card (token TEXT PRIMARY KEY, pin_tries_left INTEGER NOT NULL);

@@ -59,6 +59,7 @@ class Broker:
         if self.kind == "configured":
             raise BrokerError(f"{self.url} was configured, not started here: it cannot be restarted here")
         self.stop()
+        _refuse_taken(self.port)
         self.process = _spawn(self.kind, self.folder)
         _wait_until_listening(self)
 
@@ -103,6 +104,7 @@ def start_broker(
     folder.mkdir(parents=True, exist_ok=True)
     for attempt in range(PORT_ATTEMPTS):
         number = port or free_port()
+        _refuse_taken(number)
         _configure(chosen, folder, number, security)
         scheme = "mqtts" if security and security.tls else "mqtt"
         broker = Broker(f"{scheme}://127.0.0.1:{number}", chosen, folder, _spawn(chosen, folder))
@@ -122,6 +124,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _refuse_taken(port: int) -> None:
+    """Else we would greet somebody else's listener as our own while our process is still failing to bind."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+        raise BrokerError(f"port {port} on 127.0.0.1 is taken: something listens there already")
 
 
 def _mosquitto() -> str | None:
