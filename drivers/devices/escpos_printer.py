@@ -88,7 +88,7 @@ class Receipt:
 class PrintFault(DeviceFault):
     """The printer cannot print, or could not finish. `printed` is False when the whole receipt did not come out.
 
-    Names: paperOut, coverOpen, paperJam (cutter), hardwareError (unrecoverable), overheated (recovers by itself), offline.
+    Names: paperOut, coverOpen, paperJam (cutter), hardwareError (unrecoverable), overheated (recovers by itself), offline, invalidData.
     """
 
     def __init__(self, text: str, *, code: int, name: str, printed: bool, retryable: bool) -> None:
@@ -195,9 +195,12 @@ class EscPosPrinter:
         """Prints and cuts one receipt; returns the status afterwards (paper may have become low).
 
         PrintFault(printed=False) before the first byte when the printer is not ready, or when it stopped on the way: then what it still
-        held was thrown away. LinkError: nobody knows how much came out. ValueError: the text cannot be printed, nothing was sent.
+        held was thrown away; invalidData: the text cannot be printed. LinkError: nobody knows how much came out.
         """
-        data = receipt_bytes(receipt, self._columns)
+        try:
+            data = receipt_bytes(receipt, self._columns)
+        except ValueError as error:
+            raise PrintFault(str(error), code=0, name="invalidData", printed=False, retryable=False) from None
         self._require_ready(deadline)
         for at in range(0, len(data), CHUNK_BYTES):
             self._stream.write(data[at : at + CHUNK_BYTES], deadline)

@@ -188,14 +188,15 @@ def test_text_too_wide_is_wrapped_not_lost() -> None:
 @pytest.mark.parametrize("text", ["a\x1bp0", "\x10\x04\x01", "line\nbreak", "tab\t", "\u202eright to left", "\ud800", "x" * 401])
 def test_text_that_could_be_a_command_is_refused_before_anything_is_sent(text: str) -> None:
     bench = Bench()
-    with pytest.raises(ValueError, match="a receipt line"):
+    with pytest.raises(PrintFault, match="a receipt line") as fault:
         bench.print(Receipt((ReceiptLine("fine"), ReceiptLine(text))))
+    assert fault.value.name == "invalidData" and not fault.value.retryable
     assert bench.state["hanging"] == [] and bench.state["buffered_bytes"] == 0
 
 
 def test_an_empty_and_an_endless_receipt_are_refused() -> None:
     for lines in ((), (ReceiptLine("x"),) * 201):
-        with pytest.raises(ValueError, match="1 to 200 lines"):
+        with pytest.raises(PrintFault, match="1 to 200 lines"):
             Bench().print(Receipt(lines))
     with pytest.raises(ValueError, match="columns"):
         EscPosPrinter(MemoryStream(Printer(), VirtualClock()), VirtualClock(), columns=0)
