@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from simulators.broker.start import Broker, start_broker
+from simulators.card.capk import capk_toml
+from simulators.card.keys import load_card_keys
 from simulators.control import Control
 from simulators.crypto.host_pin import HostPinKeys, key_blocks_for
 from simulators.ports.pcscd import Pcscd, start_pcscd
-from simulators.stage.processes import Child, StageError
+from simulators.stage.processes import Child
 
 TERMINAL, BRANCH = "T0001", "B001"
 PAD_SERIAL = "ZT588SIM00000001"
@@ -63,9 +65,9 @@ class Stage:
         self.broker = start_broker(self.folder / "broker", url=self.options.broker_url)
         port = self._start_reader()
         self._start_simulators(port)
-        self._write_configuration()
         for child in self.children.values():
             child.wait_word("ready")
+        self._write_configuration()
         if self.options.bench:
             self._start_bench()
         self.start_terminal()
@@ -167,11 +169,8 @@ class Stage:
     def _write_configuration(self) -> None:
         folder, options = self.folder, self.options
         (folder / "key-blocks.json").write_text(json.dumps(key_blocks_for(PAD_SERIAL, HostPinKeys.load())))
-        for name, module in (("ca-keys.toml", ["simulators.card.capk"]), ("bank-key.hex", self._public_key_arguments())):
-            done = subprocess.run([sys.executable, "-m", *module], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise StageError(f"{module[0]}: {done.stderr.strip()}")
-            (folder / name).write_text(done.stdout)
+        (folder / "ca-keys.toml").write_text(capk_toml(load_card_keys()))
+        (folder / "bank-key.hex").write_text(self.hand("bank").call("public_key"))
         assert self.broker is not None
         counts = options.journal_counts or options.counts
         sections: dict[str, dict[str, Any]] = {
@@ -205,10 +204,6 @@ class Stage:
         if options.timeouts:
             sections["timeouts"] = options.timeouts
         (folder / "terminal.toml").write_text(toml(sections), encoding="utf-8")
-
-    def _public_key_arguments(self) -> list[str]:
-        store = str(self.folder / "bank" / "bank.sqlite")
-        return ["simulators.bank", "--store", store, "--print-public-key"]
 
     def _card_section(self) -> dict[str, Any]:
         section = {"ca_keys": "ca-keys.toml", "reader": "pcsc" if self.pcscd else "vpcd"}

@@ -105,7 +105,8 @@ def on_application_selected(state: State, event: ApplicationSelected) -> Step:
 
 
 def on_card_failed(state: State, event: CommandFailed) -> Step:
-    return fail(state, event.name if event.name in ("applicationBlocked", "cardBlocked") else "cardUnreadable")
+    reasons = {"noApplication": "cardNotSupported", "applicationBlocked": "applicationBlocked", "cardBlocked": "cardBlocked"}
+    return fail(state, reasons.get(event.name, "cardUnreadable"))
 
 
 # --- the PIN: only how many digits, never which

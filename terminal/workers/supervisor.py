@@ -160,7 +160,7 @@ class WorkerProcess:
         self._generation += 1
         self._start_at = None
         self._heard_at = self._clock.now() + HEARTBEAT_LIMIT_S  # the first import may take its time
-        self._child = Child([sys.executable, "-m", "terminal.workers.worker"], self._on_line, self._generation)
+        self._child = Child([sys.executable, "-m", "terminal.workers.worker", self.device.value], self._on_line, self._generation)
         self._child.send(json.dumps({"device": self.device.value, "settings": dict(self._settings)}).encode() + b"\n")
 
     def _on_line(self, generation: int, line: bytes | None) -> None:
