@@ -135,6 +135,15 @@ def test_a_repeated_wrong_pin_message_costs_one_try(branch: Branch) -> None:
         assert branch.ask(message)["actions"] == ["PINR"]
 
 
+def test_an_attempt_that_was_overtaken_is_closed(branch: Branch) -> None:
+    late = branch.probe.withdrawal("everyday", 100_00, 1, NOW)
+    assert branch.withdraw("everyday", 100_00, attempt=2, pin="000000")["reason"] == "incorrectPin"
+    assert branch.ask(late)["reason"] == "transactionClosed"
+    assert branch.withdraw("everyday", 100_00, attempt=3)["response"] == "APPR"
+    assert branch.withdraw("everyday", 100_00, attempt=4)["reason"] == "transactionClosed", "one approval, one hold"
+    assert branch.money("everyday") == (500_000, 100_00)
+
+
 def test_a_pin_block_of_another_key_is_no_wrong_pin(branch: Branch) -> None:
     message = branch.probe.withdrawal("everyday", 100_00, 1, NOW)
     message["data"]["pinBlock"]["block"] = "00" * 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
 import subprocess
@@ -73,7 +74,7 @@ class Terminal:
         ready: SimpleQueue[bool] = SimpleQueue()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, f"terminal-{probe.terminal}", protocol=mqtt.MQTTv5)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_socket_open = lambda _c, _d, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.client.on_socket_open = self._no_delay
         self.client.on_connect = lambda client, *_: client.subscribe([(f"{probe.base}/ack", 1), (f"{probe.base}/auth/resp", 1)])
         self.client.on_subscribe = lambda *_: ready.put(True)
         self.client.on_message = self._hear
@@ -81,6 +82,10 @@ class Terminal:
         self.client.loop_start()
         ready.get(timeout=PATIENCE_S)
         self.ready = ready
+
+    @staticmethod
+    def _no_delay(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _hear(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         correlation = getattr(message.properties, "CorrelationData", None)
@@ -240,8 +245,7 @@ def test_online_and_the_will_of_a_terminal_that_vanished(broker: Broker, bank: B
         return terminals.get(probe.base)
 
     until(lambda: state() == "online")
-    sock = client.socket()
-    assert sock is not None
+    sock: Any = client.socket()
     sock.shutdown(socket.SHUT_RDWR)
     until(lambda: state() == "offline")
     client.loop_stop()
@@ -278,6 +282,18 @@ def test_faults_as_a_terminal_sees_them(bank: Bank, terminal: Terminal) -> None:
     for wrong in ({"kind": "nonsense"}, {"kind": "slow", "seconds": "long"}, {"kind": "silent", "m": 3}):
         with pytest.raises(ControlError):
             bank.control.call("fault", **wrong)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("iotcore"), reason="no iotcore")
+def test_it_works_on_the_broker_of_a_demonstration_too(tmp_path: Path) -> None:
+    with start_broker(tmp_path / "broker", kind="iotcore") as broker:
+        bank = Bank(broker, tmp_path / "bank")
+        terminal = Terminal(broker, Probe.for_bank(bank.control.call("public_key")))
+        assert terminal.withdraw(1)["response"] == "APPR"
+        terminal.advise(1, 1)
+        assert terminal.hear("ack")[0]["upto"] == 1
+        terminal.end()
+        bank.end()
 
 
 def test_the_control_wire_names_what_is_wrong(bank: Bank) -> None:

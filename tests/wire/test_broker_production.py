@@ -88,7 +88,7 @@ class Client:
         self.client.on_disconnect = lambda *_: self.connected.put(False)
         self.client.on_publish = lambda _c, _d, _m, reason, _p: self.said.put(reason.value)
         self.client.on_subscribe = lambda _c, _d, _m, reasons, _p: self.subscribed.put([reason.value for reason in reasons])
-        self.client.on_message = lambda _c, _d, message: self.heard.put(message.payload)
+        self.client.on_message = lambda _c, _d, message: self.heard.put(bytes(message.payload))
         self.port = broker.port
 
     def __enter__(self) -> Client:
@@ -135,7 +135,7 @@ def test_certificates_are_p256_with_the_terminal_id_as_name(pki: Path) -> None:
     key = certificate.public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1"
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(usage) == [x509.ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert list(usage) == [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]
     assert (pki / "T0001.key").stat().st_mode & 0o077 == 0
     again = subprocess.run([DEPLOY / "certificates", pki, "client", "T0001"], capture_output=True, text=True, timeout=60)
     assert again.returncode == 1 and "exists already" in again.stderr

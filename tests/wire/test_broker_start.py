@@ -33,7 +33,7 @@ class Client:
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
         self.client.on_connect = lambda *_: events.put("connected")
         self.client.on_subscribe = lambda *_: events.put("subscribed")
-        self.client.on_message = lambda _c, _d, m: self.heard.put((m.payload, getattr(m.properties, "CorrelationData", None)))
+        self.client.on_message = lambda _c, _d, m: self.heard.put((bytes(m.payload), getattr(m.properties, "CorrelationData", None)))
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = 600
         self.client.connect(broker.host, broker.port, clean_start=False, properties=properties)
