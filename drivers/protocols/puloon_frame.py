@@ -111,7 +111,7 @@ class Parser:
     def _next(self) -> Item | None:
         """The item at the start of the buffer, or None when it takes more bytes to tell."""
         buffer, prefix = self._buffer, self._prefix
-        if not bytes(buffer).startswith(prefix[: len(buffer)]):
+        if not buffer.startswith(prefix[: len(buffer)]):
             first = buffer.pop(0)
             return Control(first) if first in self._controls else Garbage(1)
         if len(buffer) < OVERHEAD:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +51,18 @@ ANSWERS = st.sampled_from(sorted(ANSWER_LENGTHS)).flatmap(
 )
 
 
+FRAGMENTS = st.one_of(
+    st.binary(max_size=20),
+    ANSWERS,
+    st.tuples(ANSWERS, st.integers(1, 28)).map(lambda cut: cut[0][: cut[1]]),
+    st.tuples(ANSWERS, st.integers(4, 27)).map(lambda hit: hit[0][: hit[1]] + b"\xa5" + hit[0][hit[1] + 1 :]),
+    st.tuples(st.sampled_from([0x44, 0x52, 0x99]), st.binary(max_size=2)).map(lambda short: frame(*short)),
+    st.just(b"\x01\x30\x02\x99" + b"A" * 70),
+    st.just(b"\x06\x15\x04\x01\x30"),
+)
+NOISE = st.lists(FRAGMENTS, max_size=12).map(b"".join)
+
+
 @given(COMMANDS)
 def test_a_command_comes_back_as_it_was(command: AnyCommand) -> None:
     (item,) = Parser(EOT, COMMAND_LENGTHS).feed(encode(command))
@@ -60,12 +74,13 @@ def test_a_command_comes_back_as_it_was(command: AnyCommand) -> None:
 def test_an_answer_is_found_however_it_is_cut(answer: bytes, cuts: list[int]) -> None:
     parser = Parser(SOH, ANSWER_LENGTHS)
     edges = [0, *sorted(cut for cut in cuts if cut < len(answer)), len(answer)]
-    items = [item for start, end in zip(edges, edges[1:], strict=False) for item in parser.feed(answer[start:end])]
+    items = [item for start, end in pairwise(edges) for item in parser.feed(answer[start:end])]
     assert items == [Frame(SOH, answer[3], answer[4:-2])]
     assert not parser.pending
 
 
-@given(st.binary(max_size=400), st.integers(1, 50))
+@settings(max_examples=300)
+@given(NOISE, st.integers(1, 50))
 def test_any_bytes_at_all_are_accounted_for_and_the_buffer_is_bounded(noise: bytes, chunk: int) -> None:
     parser = Parser(SOH, ANSWER_LENGTHS)
     items = []
@@ -77,7 +92,7 @@ def test_any_bytes_at_all_are_accounted_for_and_the_buffer_is_bounded(noise: byt
     assert sum(sizes) == len(noise)
 
 
-@given(st.binary(max_size=300), ANSWERS)
+@given(NOISE, ANSWERS)
 def test_after_noise_and_a_silence_the_next_answer_is_read(noise: bytes, answer: bytes) -> None:
     parser = Parser(SOH, ANSWER_LENGTHS)
     parser.feed(noise)
@@ -94,8 +109,44 @@ def test_a_damaged_answer_is_never_an_answer(answer: bytes, at: int, flip: int) 
     assert Frame(SOH, answer[3], answer[4:-2]) not in items
 
 
-@given(st.integers(0, 255), st.binary(max_size=40))
-def test_decoding_never_breaks_otherwise_than_with_a_protocol_error(code: int, data: bytes) -> None:
+@given(st.sampled_from(PLAIN), st.binary(min_size=2, max_size=2))
+def test_a_bare_error_is_read_when_the_line_falls_silent_and_nothing_else_short(code: int, data: bytes) -> None:
+    parser = Parser(SOH, {code: 9})
+    assert parser.feed(frame(code, data[:1])) == []
+    assert parser.pending
+    assert parser.abandon() == [Frame(SOH, code, data[:1])]
+    assert parser.feed(frame(code, data)) == []
+    assert not any(isinstance(item, Frame) for item in parser.abandon())
+
+
+WRONG: st.SearchStrategy[AnyCommand] = st.one_of(
+    st.sampled_from([DispenseCommand((101, 0, 0, 0)), DispenseCommand((0, -1, 0, 0)), DispenseCommand((1, 0, 0, 0), 10)]),
+    st.integers().filter(lambda n: not 1 <= n <= 4).map(SensorDiagnosticsCommand),
+    st.integers().filter(lambda n: not 0 <= n <= 255).map(lambda n: SetBytesCommand(Command.SET_LENGTHS, (0, 0, 0, n))),
+    st.tuples(*[st.integers(0, 5)] * 4).filter(lambda o: sorted(o) != [1, 2, 3, 4]).map(SetDispenseOrderCommand),
+)
+
+
+@given(WRONG)
+def test_values_out_of_range_never_become_a_frame(command: AnyCommand) -> None:
+    with pytest.raises(ValueError, match=r"must be|once"):
+        encode(command)
+
+
+CODES_AND_DATA = st.one_of(
+    st.tuples(st.integers(0, 255), st.binary(max_size=40)),
+    *[
+        st.tuples(st.just(int(code)), st.binary(min_size=length, max_size=length))
+        for lengths in (COMMAND_LENGTHS, ANSWER_LENGTHS)
+        for code, length in lengths.items()
+    ],
+)
+
+
+@settings(max_examples=600)
+@given(CODES_AND_DATA)
+def test_decoding_never_breaks_otherwise_than_with_a_protocol_error(code_and_data: tuple[int, bytes]) -> None:
+    code, data = code_and_data
     for decoder in (decode, decode_command):
         try:
             decoder(Frame(SOH, code, data))

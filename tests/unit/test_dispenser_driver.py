@@ -531,13 +531,16 @@ def test_answers_of_verbs_that_move_nothing_are_judged_too() -> None:
     driver, line, deadline = scripted([ACK, bytes.fromhex("01 30 02 5d 51 31 32 33 34 03 38"), b"\x04"])
     with pytest.raises(DeviceFault, match="badParameter"):
         driver.get_dispense_order(deadline)
-    driver, line, deadline = scripted([ACK, bytes.fromhex("01 30 02 67 50 20 03 27"), b"\x04"])
+    driver, _, deadline = scripted([ACK, bytes.fromhex("01 30 02 67 50 20 03 27"), b"\x04"])
     with pytest.raises(DeviceFault, match="badCommand"):
         driver.get_serial_number(deadline)
-    driver, line, deadline = scripted([ACK, bytes.fromhex("01 30 02 5d 20 11 32 33 34 03 69"), b"\x04"])
+    driver, _, deadline = scripted([ACK, bytes.fromhex("01 30 02 5b 51 03 3a"), b"\x04"])
+    with pytest.raises(DeviceFault, match="GET_OPACITIES with badParameter"):
+        driver.get_opacities(deadline)
+    driver, _, deadline = scripted([ACK, bytes.fromhex("01 30 02 5d 20 11 32 33 34 03 69"), b"\x04"])
     with pytest.raises(ProtocolError, match="cassette type"):
         driver.get_dispense_order(deadline)
-    driver, line, deadline = scripted(broken_at="write")
+    driver, _, deadline = scripted(broken_at="write")
     with pytest.raises(LinkError):
         driver.status(deadline)
     driver.close()

@@ -58,10 +58,10 @@ def plain(value: Any) -> Any:
 
 
 def command_of(message: dict[str, Any]) -> Any:
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in message.items() if key != "is"}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in message.items() if key != "is"}
     if "code" in values:
         values["code"] = Command[values["code"]]
-    kinds = (PlainCommand, DispenseCommand, SensorDiagnosticsCommand, SetBytesCommand, SetDispenseOrderCommand)
+    kinds: tuple[Any, ...] = (PlainCommand, DispenseCommand, SensorDiagnosticsCommand, SetBytesCommand, SetDispenseOrderCommand)
     return {kind.__name__: kind for kind in kinds}[message["is"]](**values)
 
 
