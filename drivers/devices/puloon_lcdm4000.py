@@ -96,6 +96,7 @@ class PuloonLcdm4000:
         self._line = PuloonLine(stream, clock, ANSWER_LENGTHS)
         self._max_notes = max_notes
         self._name = name
+        self._acknowledged = False
 
     @property
     def line_counters(self) -> LineCounters:
@@ -104,12 +105,12 @@ class PuloonLcdm4000:
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the device confirmed the last command sent.
+        """Whether the device confirmed the last command that moves notes.
 
         After OutcomeUnknown this decides what LAST STATUS is worth: it carries no number, so when the command was not confirmed it
         may show the dispense BEFORE. Then it speaks of this one only when it differs from what it was before sending.
         """
-        return self._line.acknowledged
+        return self._acknowledged
 
     # ---- verbs, in the manual's order ----
 
@@ -238,6 +239,9 @@ class PuloonLcdm4000:
                 if not moves:
                     raise
                 raise self._lost(code, str(error)) from error
+            finally:
+                if moves:
+                    self._acknowledged = self._line.acknowledged
             if isinstance(outcome, Frame):
                 return self._decoded(outcome, code)
             failure = outcome

@@ -118,7 +118,7 @@ def test_where_the_port_breaks_decides_what_is_known() -> None:
 
 
 def test_answers_of_verbs_that_move_nothing_are_judged_too() -> None:
-    driver, line, deadline = scripted([ACK, bytes.fromhex("01 30 02 5a 55 03 3f"), b"\x04"])
+    driver, _, deadline = scripted([ACK, bytes.fromhex("01 30 02 5a 55 03 3f"), b"\x04"])
     with pytest.raises(DeviceFault, match="eepromWriteFailure"):
         driver.set_opacities((1, 2, 3, 4), deadline)
     driver, _, deadline = scripted([ACK, bytes.fromhex("01 30 02 5b 20 03 4b"), b"\x04"])

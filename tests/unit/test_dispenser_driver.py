@@ -309,6 +309,7 @@ def test_after_a_lost_answer_last_status_tells_and_the_next_dispense_is_its_own(
     with pytest.raises(OutcomeUnknown):
         bench.dispense(*REQUEST)
     last = bench.insist(bench.driver.last_status)
+    assert bench.driver.acknowledged == (kind != "silent")  # still of the dispense
     assert (last.last_command == Command.DISPENSE) == (kind != "silent")
     if kind != "silent":
         assert paid_by_type(last) == REQUEST
