@@ -20,8 +20,14 @@ AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practi
 MEASURE = """() => {
   const seen = (element) => { const box = element.getBoundingClientRect(); return box.width > 0 && box.height > 0; };
   const all = (selector) => [...document.querySelectorAll(selector)].filter(seen);
-  const box = (element) => { const b = element.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom].map((n) => Math.round(n * 10) / 10); };
-  const name = (element) => `${element.tagName.toLowerCase()}.${element.className.baseVal ?? element.className} "${element.textContent.trim().slice(0, 30)}"`;
+  const box = (element) => {
+    const b = element.getBoundingClientRect();
+    return [b.left, b.top, b.right, b.bottom].map((n) => Math.round(n * 10) / 10);
+  };
+  const name = (element) => {
+    const kind = element.className.baseVal ?? element.className;
+    return `${element.tagName.toLowerCase()}.${kind} "${element.textContent.trim().slice(0, 30)}"`;
+  };
   const context = document.createElement("canvas").getContext("2d");
   const capital = (element) => {
     const style = getComputedStyle(element);
@@ -70,7 +76,13 @@ def faults(measured: dict[str, Any]) -> list[str]:
 
 def test_the_measure_itself_finds_what_is_wrong() -> None:
     small = {"name": "a", "capital": 10, "box": [0, 0, 50, 50], "clipped": True}
-    measured = {"panel": [100, 100], "scrolls": True, "texts": [small], "targets": [small], "blocks": [small, {"name": "b", "box": [40, 40, 200, 60]}]}
+    measured = {
+        "panel": [100, 100],
+        "scrolls": True,
+        "texts": [small],
+        "targets": [small],
+        "blocks": [small, {"name": "b", "box": [40, 40, 200, 60]}],
+    }
     text = "; ".join(faults(measured))
     for sentence in ("scrolls", "capitals of", "a target of", "cut off", "outside", "overlap"):
         assert sentence in text
