@@ -96,7 +96,10 @@ class Mechanics:
     # ---- movements ----
 
     def dispense(self, quantities: Sequence[int], order: Sequence[int], counts: Counts, *, to_reject: bool) -> Run:
-        """`quantities` by cassette type, picked in `order` of types."""
+        """`quantities` by cassette type, picked in `order` of types. None asked for at all: "no cassette requested" (24h), nothing moves."""
+        if not any(quantities):
+            counts.error = NO_CASSETTE
+            return
         yield START_S
         counts.error = self._refusal(quantities)
         for kind in order:

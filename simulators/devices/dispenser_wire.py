@@ -133,4 +133,4 @@ def quantities_of(data: bytes) -> list[int] | None:
     if len(data) != 15 or not wait_ok or any(byte < 0x20 for byte in data[:4]):
         return None
     quantities = [byte - 0x20 for byte in data[:4]]
-    return quantities if 1 <= sum(quantities) <= 100 else None
+    return quantities if sum(quantities) <= 100 else None

@@ -28,7 +28,7 @@ TIMEOUTS = {
     "print_s": 8.0,
 }
 SETTLE_S = 15.0
-OUTCOMES = {"SCSS": "success", "FAIL": "none", "DOBT": "inDoubt", "DECL": "none"}
+OUTCOMES = {"settled": "success", "released": "none", "declined": "none", "pinRetry": "none", "inDoubt": "inDoubt"}
 
 
 class Story:
@@ -103,7 +103,7 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Any]:
     verified = stage.journal("verify", "--json")
     latched = _latched(stage)
     status = transaction["status"] if transaction else "none"
-    result = OUTCOMES.get(status, "none")
+    result = OUTCOMES.get(status, "none" if transaction is None else "open")
     if result == "success" and dispensed < scenario.requested_minor:
         result = "partial"
     doubt = result == "inDoubt" and latched
@@ -132,7 +132,7 @@ def settled_at_the_bank(stage: Stage, scenario: Scenario) -> tuple[int, dict[str
         books = bank.call("state")
         transactions = books["transactions"]
         open_holds = sum(account["held_minor"] for account in books["accounts"])
-        doubtful = any(one["status"] == "DOBT" for one in transactions)
+        doubtful = any(one["status"] == "inDoubt" for one in transactions)
         if (not open_holds or doubtful) or time.monotonic() > until:
             break
         time.sleep(0.05)

@@ -144,7 +144,7 @@ def partial_dispense(scene: Scene) -> None:
 
 def jam(scene: Scene) -> None:
     scene.tell("fault", "the second note will jam inside, between ejector and exit")
-    scene.stage.hand("dispenser").call("jam", where="ejt_exit", after_notes=1)
+    scene.stage.hand("dispenser").call("jam", where="ejt", after_notes=1)
     to_card(scene)
     scene.customer.takes_card()
     scene.customer.sees("takeCash", "failure")
@@ -220,8 +220,8 @@ def dispenser_power_cut(scene: Scene) -> None:
     wait_for_notes_on_path(scene)
     scene.tell("fault", "the dispenser's power is cut while notes move, and comes back")
     hand = scene.stage.hand("dispenser")
-    hand.call("power", on=False)
-    hand.call("power", on=True)
+    hand.call("power", to="off")
+    hand.call("power", to="on")
     scene.customer.sees("failure")
     scene.customer.sees("outOfService")
 

@@ -87,12 +87,24 @@ class LinkConfig:
         if self.tls is None:
             return None
         context = _loaded(self.tls.ca, lambda path: ssl.create_default_context(cafile=path))
+        context.sslsocket_class = _TidySocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.tls.certificate is not None and self.tls.key is not None:
             key = str(self.tls.key)
             _loaded(self.tls.key, lambda path: path.open("rb").close())
             _loaded(self.tls.certificate, lambda path: context.load_cert_chain(path, key))
         return context
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho forgets it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 _T = TypeVar("_T")

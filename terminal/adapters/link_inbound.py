@@ -31,8 +31,8 @@ class Inbound:
         except BadEnvelope as error:
             self._inbox(BadMessage(message.topic, str(error)))
 
-    def settle(self) -> None:
-        """Apply the acknowledgements that arrived, the furthest first: what it covers needs no work of its own."""
+    def settle(self) -> bool:
+        """Apply the acknowledgements that arrived, the furthest first (what it covers needs no work of its own); any applied?"""
         acks, self._acks = sorted(self._acks, reverse=True), set()
         done: set[tuple[str, int]] = set()
         for klass, epoch, upto in acks:
@@ -43,6 +43,7 @@ class Inbound:
                 self._inbox(BadMessage(self._ack_topic, fault))
             else:
                 done.add((klass, epoch))
+        return bool(done)
 
     def _response(self, envelope: Envelope, correlation: bytes) -> None:
         named = envelope.data.get("inResponseTo")

@@ -128,12 +128,12 @@ class LinkLoop:
         self._up_since = 0.0
         self._told = ""
         self._alarmed: dict[OutboxClass, tuple[bool, int]] = {}
-        self._levels_at = 0.0
+        self._levels_at, self._levels_changed = 0.0, True
         self._refused: set[str] = set()
 
     def run(self) -> None:
         try:
-            while not self.closing:
+            while not self._told_to_close():
                 self._step()
             self._say_goodbye()
         finally:
@@ -148,8 +148,11 @@ class LinkLoop:
             if not self.closing:
                 self._inbox(LinkDown("the link's thread ended by a fault of its own", final=True))
 
+    def _told_to_close(self) -> bool:
+        self.wake.clear()  # before looking at what other threads may have set, or their call gets lost
+        return self.closing
+
     def _step(self) -> None:
-        self.wake.clear()
         try:
             self._advance(self._clock.now())
             session = self._session
@@ -157,8 +160,8 @@ class LinkLoop:
                 if self._session is not session:
                     break  # given up on the way: what else that connection had to say does not matter
                 self._handle(happening)
-            if self._inbound is not None:
-                self._inbound.settle()
+            if self._inbound is not None and self._inbound.settle():
+                self._levels_changed = True
         except sqlite3.Error as error:
             self._close_outbox()
             self._down(f"the outbox cannot be read ({error})")
@@ -172,6 +175,10 @@ class LinkLoop:
                 self._pending.add(request)
             else:
                 self._inbox(RequestFailed(request.request_id, "offline"))
+        if self.rows_stored:
+            self.rows_stored, self._levels_changed = False, True
+            if self._shipper is not None:
+                self._shipper.notify()
         self._check_levels(now)
         if self._phase is Phase.WAITING and now >= self._deadline:
             self._start_connecting(now)
@@ -223,6 +230,8 @@ class LinkLoop:
     def _wait(self) -> list[Happening]:
         now = self._clock.now()
         moments = [now + LONGEST_WAIT_S, self._pending.next_expiry()]
+        if self._levels_changed and self._outbox is not None:
+            moments.append(self._levels_at)
         if self._phase in (Phase.WAITING, Phase.HANDSHAKE):
             moments.append(self._deadline)
         if self._phase is Phase.UP and self._shipper is not None and self._slots() > 0:
@@ -303,9 +312,6 @@ class LinkLoop:
             self.report_changed = False
             number = session.publish(f"{self._config.base}/state", self._state("online"), retain=True)
             self._in_flight[number] = _InFlight(now)
-        if self.rows_stored:
-            self.rows_stored = False
-            shipper.notify()
         unix_s = self._wall_clock().timestamp()
         for row in shipper.take(now, unix_s, self._slots()):
             expiry_s = None if row.expires is None else math.ceil(row.expires - unix_s)
@@ -341,9 +347,9 @@ class LinkLoop:
             self._refused.discard(topic)
 
     def _check_levels(self, now: float) -> None:
-        if self._outbox is None or now < self._levels_at:
+        if self._outbox is None or now < self._levels_at or not self._levels_changed:
             return
-        self._levels_at = now + LEVELS_EVERY_S
+        self._levels_at, self._levels_changed = now + LEVELS_EVERY_S, False
         for klass, level in self._outbox.levels().items():
             high, dropped = self._alarmed.get(klass, (False, level.dropped))
             if level.high != high or level.dropped > dropped:

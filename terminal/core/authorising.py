@@ -35,7 +35,7 @@ from terminal.core.events import (
     SecondCryptogramMade,
     TemplateFetched,
 )
-from terminal.core.model import CardInfo, Device, Failure, Phase, State
+from terminal.core.model import CardInfo, Device, DeviceStatus, Failure, Phase, State
 from terminal.core.service import INITIALISE_S
 from terminal.core.settling import settle_without_cash
 from terminal.core.steps import BANK, Step, ask, awaiting, goto, online, record, transaction_of, with_transaction
@@ -97,7 +97,8 @@ def on_device_lost(state: State, event: DeviceLost) -> Step:
 
 
 def start_face(state: State, *commands: Command) -> Step:
-    if not online(state, Device.FACE):
+    """A verifier that is still loading its models is waited for."""
+    if state.devices[Device.FACE].status not in (DeviceStatus.STARTING, DeviceStatus.ONLINE):
         return face_refused(state, "faceUnavailable", *commands)
     state, make = ask(state, MakeFaceKey, state.config.timeouts.face_s)
     return goto(state, Phase.FETCHING_TEMPLATE, *commands, make, seconds=state.config.timeouts.face_s)

@@ -6,7 +6,7 @@ The page gets a whole view each time; it has no text and no logic of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from terminal.core import cash
@@ -124,6 +124,9 @@ def _application(state: State) -> View:
 
 
 def _pin(state: State) -> View:
+    """Only once the pad listens: a digit typed before would be lost."""
+    if Device.PIN_PAD.value in state.pending and state.mask == 0:
+        return _reading(replace(state, hint=""))
     bad = state.hint in ("incorrectPin", "lastPinTry", "pinTooShort")
     return _view(
         state,

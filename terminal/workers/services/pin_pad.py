@@ -18,7 +18,7 @@ from terminal.workers.ports import OpenStream, serial_opener
 
 OPEN_S = 8.0
 WATCH_S = 5.0
-LISTEN_S = 0.02
+LISTEN_S = 0.01  # for one key; a command waits no longer than that
 ENTRY_LIMIT_S = 600  # the core's own, shorter time limits end an entry; this one is for a pad that is left alone
 
 
@@ -55,7 +55,7 @@ class PinPadService:
 
     @property
     def poll_interval_s(self) -> float:
-        return LISTEN_S if self._listening else max(0.0, self._next_look - self._clock.now())
+        return 0.0 if self._listening else max(0.0, self._next_look - self._clock.now())
 
     def poll(self) -> Iterable[Event]:
         """Keys while an entry is on; the pad's health now and then."""
@@ -93,7 +93,7 @@ class PinPadService:
         """All that are there now."""
         events: list[Event] = []
         try:
-            while (key := self._pad.next_key(self._deadline(0.0))) is not None:
+            while (key := self._pad.next_key(self._deadline(LISTEN_S))) is not None:
                 for name in [key.function] if key.function else list(key.digit or "") or ["digit"]:
                     events.append(KeyPressed(name))
         except DeviceFault as fault:
