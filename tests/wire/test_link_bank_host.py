@@ -1,0 +1,118 @@
+"""The terminal's durable side against the bank host of the simulators, over a real mosquitto: two readings of docs/bank-messages.md."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from simulators.control import Control
+from terminal.adapters.bank_link import BankLink
+from terminal.adapters.journal import Entry
+from terminal.adapters.link_config import LinkConfig
+from terminal.adapters.link_events import BadMessage, LinkEvent, LinkUp, ResponseArrived
+from terminal.adapters.outbox import OutboxClass, Outgoing
+from terminal.adapters.shipper import ShippingPolicy
+from terminal.adapters.store import Store
+
+pytestmark = pytest.mark.wire
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 20.0
+
+
+@contextmanager
+def running(command: list[str], said: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of our own, ready when it says so, ended by its id."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        heard = ""
+        for line in process.stdout:
+            heard += line
+            if said in line:
+                break
+        else:
+            raise AssertionError(f"{command[0]} did not start: {heard}")
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    if program is None:
+        pytest.skip("mosquitto is not installed")
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    settings = tmp_path / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nlog_dest stderr\nlog_type information\n")
+    with running([program, "-c", str(settings)], "running"):
+        yield f"mqtt://127.0.0.1:{port}"
+
+
+def advice(number: int) -> Outgoing:
+    data = {
+        "transactionId": f"T0001-{number:08d}",
+        "transactionStatus": "FAIL",
+        "presented": "NONE",
+        "requestedAmount": {"minor": 10000, "currency": "CNY"},
+        "presentedAmount": {"minor": 0, "currency": "CNY"},
+        "notes": [],
+        "failureReason": "TIMO",
+        "reconciles": False,
+    }
+    return Outgoing("txn", "txn", "ATMWithdrawalCompletionAdvice", data)
+
+
+def test_the_bank_host_takes_each_message_once_and_empties_the_outbox(tmp_path: Path, url: str) -> None:
+    store = Store.open(tmp_path / "t.sqlite", "T0001", "B001")
+    inbox: queue.Queue[LinkEvent] = queue.Queue()
+    policy = ShippingPolicy(resend_s=0.3, drain_per_s=500)
+    link = BankLink(LinkConfig(url, "T0001", "B001", boot_spread_s=0.0, shipping=policy), tmp_path / "t.sqlite", inbox.put)
+    link.start()
+    assert inbox.get(timeout=PATIENCE_S) == LinkUp()
+    for number in range(1, 31):  # the bank is not there yet: the broker says "no subscriber", the rows stay
+        store.append([Entry("failed", f"T0001-{number:08d}", {})], [advice(number)])
+        link.notify()
+    for klass, leaf in (("audit", "event"), ("alarm", "alarm"), ("telemetry", "telemetry")):
+        outbox_class: OutboxClass = klass  # type: ignore[assignment]
+        store.append([], [Outgoing(outbox_class, leaf, "ATMDeviceReport", {"printer": {"paper": "low"}})])
+    link.notify()
+    control = tmp_path / "bank.control"
+    command = [
+        sys.executable,
+        "-m",
+        "simulators.bank",
+        "--broker",
+        url,
+        "--store",
+        str(tmp_path / "bank.sqlite"),
+        "--control",
+        str(control),
+    ]
+    with running(command, "ready"):
+        until = time.monotonic() + PATIENCE_S
+        while any(level.rows for level in store.outbox_levels().values()):
+            assert time.monotonic() < until, store.outbox_levels()
+        bank = Control(control)
+        for number in (1, 30):
+            assert bank.call("transaction", identity=f"T0001-{number:08d}")
+        assert bank.call("refusals") == []
+        bank.close()
+        asked = link.request("ATMInquiryRequest", {"transactionId": "T0001-00000031", "inquiry": "balance"}, PATIENCE_S)
+        answer = inbox.get(timeout=PATIENCE_S)
+        assert isinstance(answer, ResponseArrived), answer
+        assert (answer.request_id, answer.type, answer.data["reason"]) == (asked, "ATMInquiryResponse", "malformed")
+    assert not [event for event in inbox.queue if isinstance(event, BadMessage)]
+    assert link.close()
+    store.close()
