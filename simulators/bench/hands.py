@@ -42,7 +42,7 @@ class Hand:
                 answer = json.loads(line)
             except (OSError, TimeoutError, ValueError) as error:
                 self.close()
-                raise Absent(f"{self._path.name}: {error or 'no answer in time'}") from error
+                raise Absent(f"{self._path.name}: {str(error) or 'no answer in time'}") from error
             except asyncio.CancelledError:
                 self.close()
                 raise

@@ -14,7 +14,7 @@ export function money(minor) {
 export function fascia(bench, hand) {
   const { card, pinpad, dispenser, printer } = bench.state;
   return html`${cardSlot(card, bench.cast, hand)}${pinPad(pinpad, card, bench.cast, hand)}
-    <div class="unit">${outlet(dispenser, hand)}${receipt(printer, hand)}</div>`;
+    <div class="unit stack-unit">${outlet(dispenser, hand)}${receipt(printer, hand)}</div>`;
 }
 
 function cardSlot(card, cast, hand) {
@@ -52,10 +52,15 @@ function outlet(dispenser, hand) {
     ${!dispenser ? absent : html`
       <div class="slot ${dispenser.outlet.length ? "out" : ""}"></div>
       <div class="notes">${dispenser.outlet.map(([unit, count]) => html`<div class="bundle u${unit}">
-        <div class="stack">${Array.from({ length: Math.min(count, 5) }, () => html`<div class="paper-note">${denomination(unit).replace("CNY ", "¥")}</div>`)}</div>
-        <span>${count} x ${denomination(unit)}</span></div>`)}</div>
+        <div class="stack">${stack(Math.min(count, 5), denomination(unit).replace("CNY ", "¥"))}</div>
+        <span>${count} x ${denomination(unit).replace("CNY ", "¥")}</span></div>`)}</div>
       <div class="row"><button class="main" ?disabled=${!dispenser.outlet.length} @click=${() => hand.do("dispenser", "take_notes")}>Take the notes</button></div>`}
   </section>`;
+}
+
+// Only the note on top shows its number.
+function stack(count, words) {
+  return Array.from({ length: count }, (_, place) => html`<div class="paper-note">${place === count - 1 ? words : nothing}</div>`);
 }
 
 function receipt(printer, hand) {
