@@ -4,9 +4,7 @@ connect (name, TCP, TLS), which has a short-lived one of its own, so that a requ
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import queue
 import random
 import select
@@ -15,7 +13,6 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, unique
 from pathlib import Path
 from typing import Any
@@ -25,8 +22,9 @@ from terminal.adapters.backoff import Backoff, boot_delay
 from terminal.adapters.clock import WallClock, iso_ms
 from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.link_config import LinkConfig
-from terminal.adapters.link_events import BadMessage, LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed
+from terminal.adapters.link_events import LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed
 from terminal.adapters.link_inbound import Inbound
+from terminal.adapters.link_outflow import Outflow
 from terminal.adapters.mqtt import (
     Acked,
     Arrived,
@@ -39,12 +37,13 @@ from terminal.adapters.mqtt import (
     Refused,
     Subscribed,
 )
-from terminal.adapters.outbox import OutboxClass, OutboxRow
+from terminal.adapters.outbox import OutboxClass
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.requests_pending import OpenRequest, PendingRequests
 from terminal.adapters.shipper import Shipper
+from terminal.adapters.wake import Wake
 
-QUOTA_EXCEEDED, RATE_EXCEEDED, NO_SUBSCRIBER, REFUSED = 0x97, 0x9F, 0x10, 0x80
+QUOTA_EXCEEDED, RATE_EXCEEDED = 0x97, 0x9F
 HELD_S = 10.0
 LONGEST_WAIT_S = 5.0
 LEVELS_EVERY_S = 1.0
@@ -56,41 +55,6 @@ class Phase(Enum):
     CONNECTING = "connecting"
     HANDSHAKE = "handshake"
     UP = "up"
-
-
-class Wake:
-    """An eventfd: any thread sets it, the loop waits on it."""
-
-    def __init__(self) -> None:
-        self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._lock = threading.Lock()
-
-    def fileno(self) -> int:
-        return self._number
-
-    def set(self) -> None:
-        with self._lock:
-            if self._number >= 0:  # else closed: nobody waits any more
-                os.eventfd_write(self._number, 1)
-
-    def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._number)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._number >= 0:
-                os.close(self._number)
-            self._number = -1
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """A published message without its PUBACK."""
-
-    sent_at: float
-    row: OutboxRow | None = None
-    request_id: str | None = None
 
 
 class LinkLoop:
@@ -119,8 +83,7 @@ class LinkLoop:
         self._deadline = clock.now() + boot_delay(config.terminal_id, config.boot_spread_s)
         self._connected: queue.SimpleQueue[tuple[MqttSession, str]] = queue.SimpleQueue()
         self._session: MqttSession | None = None
-        self._window = 1
-        self._in_flight: dict[int, _InFlight] = {}
+        self._outflow: Outflow | None = None
         self._pending = PendingRequests()
         self._outbox: Outbox | None = None
         self._shipper: Shipper | None = None
@@ -129,7 +92,6 @@ class LinkLoop:
         self._told = ""
         self._alarmed: dict[OutboxClass, tuple[bool, int]] = {}
         self._levels_at, self._levels_changed = 0.0, True
-        self._refused: set[str] = set()
 
     def run(self) -> None:
         try:
@@ -193,6 +155,7 @@ class LinkLoop:
         if self._outbox is None:
             self._outbox = Outbox(self._store_path, self._config.bounds)
             self._shipper = Shipper(self._outbox, self._config.shipping)
+            self._outflow = Outflow(self._config, self._shipper, self._pending, self._inbox)
             self._inbound = Inbound(self._config.base, self._shipper, self._pending, self._inbox)
         config, (_, host, port) = self._config, self._config.address()
         password = config.password.reveal() if config.password else None
@@ -234,7 +197,7 @@ class LinkLoop:
             moments.append(self._levels_at)
         if self._phase in (Phase.WAITING, Phase.HANDSHAKE):
             moments.append(self._deadline)
-        if self._phase is Phase.UP and self._shipper is not None and self._slots() > 0:
+        if self._phase is Phase.UP and self._shipper is not None and self._outflow is not None and self._outflow.places() > 0:
             moments.append(self._shipper.next_wakeup(now))
         timeout_s = max(0.0, min(moment for moment in moments if moment is not None) - now)
         if self._session is not None and self._phase in (Phase.HANDSHAKE, Phase.UP):
@@ -247,14 +210,14 @@ class LinkLoop:
     def _handle(self, happening: Happening) -> None:
         if isinstance(happening, Arrived) and self._inbound is not None:
             self._inbound.arrived(happening)
-        elif isinstance(happening, Acked):
-            self._acked(happening)
+        elif isinstance(happening, Acked) and self._outflow is not None:
+            self._outflow.acked(happening, self._clock.now())
         elif isinstance(happening, Ended):
             self._down(happening.text, happening.reason)
         elif isinstance(happening, Refused):
             self._down(f"the broker refused the connection: {happening.text}", happening.reason)
-        elif isinstance(happening, Connected) and self._session is not None:
-            self._window = happening.window
+        elif isinstance(happening, Connected) and self._session is not None and self._outflow is not None:
+            self._outflow.begin(happening.window)
             self._session.subscribe([f"{self._config.base}/ack", f"{self._config.base}/auth/resp"])
         elif isinstance(happening, Subscribed) and self._phase is Phase.HANDSHAKE:
             self._come_up(happening.refused)
@@ -279,7 +242,6 @@ class LinkLoop:
         if self._session is not None and self._phase is not Phase.CONNECTING:
             self._session.abandon()
         self._session = None
-        self._in_flight.clear()
         if self._shipper is not None:
             self._shipper.disconnected()
         for request in self._pending.unpublished():
@@ -291,60 +253,16 @@ class LinkLoop:
             self._told = reason
             self._inbox(LinkDown(reason))
 
-    def _slots(self) -> int:
-        """For the outbox: one place of the window stays free for a request, when there is more than one."""
-        return self._window - len(self._in_flight) - (1 if self._window > 1 else 0)
-
     def _send(self, now: float) -> None:
-        session, shipper = self._session, self._shipper
-        if session is None or shipper is None:
+        if self._session is None or self._outflow is None:
             return
-        oldest = next(iter(self._in_flight.values()), None)
-        if oldest is not None and now - oldest.sent_at >= self._config.puback_timeout_s:
+        if self._outflow.stalled(now):
             self._down("the broker acknowledges nothing")
             return
-        for request in self._pending.unpublished():
-            if len(self._in_flight) >= self._window:
-                break
-            request.published = True
-            self._publish_request(session, request, now)
-        if self.report_changed and len(self._in_flight) < self._window:
-            self.report_changed = False
-            number = session.publish(f"{self._config.base}/state", self._state("online"), retain=True)
-            self._in_flight[number] = _InFlight(now)
-        unix_s = self._wall_clock().timestamp()
-        for row in shipper.take(now, unix_s, self._slots()):
-            expiry_s = None if row.expires is None else math.ceil(row.expires - unix_s)
-            key = f"{self._config.terminal_id}/{row.klass}/{row.epoch}/{row.seq}"
-            self._in_flight[session.publish(row.topic, row.payload, expiry_s=expiry_s, key=key)] = _InFlight(now, row=row)
-
-    def _publish_request(self, session: MqttSession, request: OpenRequest, now: float) -> None:
-        number = session.publish(
-            f"{self._config.base}/auth",
-            request.payload,
-            expiry_s=int(request.expires_at - now),
-            response_topic=f"{self._config.base}/auth/resp",
-            correlation=request.request_id.encode(),
-            key=request.request_id,
-        )
-        self._in_flight[number] = _InFlight(now, request_id=request.request_id)
-
-    def _acked(self, acked: Acked) -> None:
-        item = self._in_flight.pop(acked.message_id, None)
-        if item is None:
-            return
-        if item.row is not None and self._shipper is not None:
-            self._shipper.puback(item.row, acked.reason, self._clock.now())
-            topic = item.row.topic
-        else:
-            topic = f"{self._config.base}/{'auth' if item.request_id else 'state'}"
-        if item.request_id and (acked.reason >= REFUSED or acked.reason == NO_SUBSCRIBER) and self._pending.drop(item.request_id):
-            self._inbox(RequestFailed(item.request_id, "offline"))
-        if acked.reason >= REFUSED and topic not in self._refused:
-            self._refused.add(topic)
-            self._inbox(BadMessage(topic, f"the broker refuses what is published there: {acked.text} (0x{acked.reason:02x})"))
-        elif acked.reason < REFUSED:
-            self._refused.discard(topic)
+        if self.report_changed:
+            self.report_changed = False  # before it is read: another thread may change it again
+            self.report_changed = not self._outflow.send_state(self._session, self._state("online"), now) or self.report_changed
+        self._outflow.send(self._session, now, self._wall_clock().timestamp())
 
     def _check_levels(self, now: float) -> None:
         if self._outbox is None or now < self._levels_at or not self._levels_changed:
@@ -379,4 +297,4 @@ class LinkLoop:
     def _close_outbox(self) -> None:
         if self._outbox is not None:
             self._outbox.close()
-        self._outbox = self._shipper = self._inbound = None
+        self._outbox = self._shipper = self._inbound = self._outflow = None
