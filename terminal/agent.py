@@ -24,10 +24,12 @@ from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, Phase, State
 from terminal.core.session import step
+from terminal.core.steps import BANK
 from terminal.core.views import View, view_of
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
+FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown)
 
 Item = e.Event | Callable[[], None]
 
@@ -156,6 +158,8 @@ class Agent:
             trace.note("fault", "storeFailed", state.phase.value)
             if not self.state.store_failed:
                 self.take(e.StoreFailed())
+                if isinstance(event, FACTS):  # it has happened all the same; only what should have followed was not done
+                    self.take(event)
             return
         self.state = state
         self._show()
@@ -207,14 +211,16 @@ class Agent:
                 self.take(e.LinkDown(reason))
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
-                if command is not None:
+                if command is not None and self.state.pending.get(BANK) == command.request_id:
                     self.take(answer_of(command, type_, data))
+                elif command is not None:  # the customer has left meanwhile: for the journal
+                    self.take(_late(type_, data))
             case link.RequestFailed(request_id=request_id, reason=reason):
                 command = self._requests.pop(request_id, None)
                 if command is not None:
                     self.take(e.RequestFailed(command.request_id, reason))
             case link.LateResponse(type=type_, data=data):
-                self.take(e.LateResponseArrived(type_, str(data.get("transactionId", "")), str(data.get("response", ""))))
+                self.take(_late(type_, data))
             case _:
                 sys.stderr.write(f"bank link: {event}\n")
 
@@ -222,6 +228,10 @@ class Agent:
     def resting(self) -> bool:
         """Between customers."""
         return self.state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE)
+
+
+def _late(type_: str, data: Mapping[str, Any]) -> e.LateResponseArrived:
+    return e.LateResponseArrived(type_, str(data.get("transactionId", "")), str(data.get("response", "")))
 
 
 def _name(command: c.Command) -> str:

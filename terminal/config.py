@@ -187,6 +187,8 @@ def _section(kind: Any, table: Any, where: str, base: Path) -> Any:
             values[name] = _value(hints[name], table[name], prefix + name, base)
         elif one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{prefix}{name} is missing")
+        elif isinstance(one.default, Path):
+            values[name] = base / one.default
     return kind(**values)
 
 

@@ -14,7 +14,10 @@ class NoTrace:
 
 
 class FileTrace:
-    """One JSON line a note: ``{"at": seconds, "kind": ..., "name": ..., "phase": ...}``. `at` is CLOCK_MONOTONIC, so that other processes' times compare."""
+    """One JSON line a note: ``{"at": seconds, "kind": ..., "name": ..., "phase": ...}``.
+
+    `at` is CLOCK_MONOTONIC, so that other processes' times compare.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._file = path.open("a", buffering=1, encoding="utf-8")

@@ -27,6 +27,7 @@ from terminal.core.events import (
     CardRemoved,
     CommandFailed,
     DeviceLost,
+    DeviceOnline,
     DispenserPrepared,
     FaceKeyMade,
     FaceVerified,
@@ -38,7 +39,7 @@ from terminal.core.events import (
 from terminal.core.model import CardInfo, Device, DeviceStatus, Failure, Phase, State
 from terminal.core.service import INITIALISE_S
 from terminal.core.settling import settle_without_cash
-from terminal.core.steps import BANK, Step, ask, awaiting, goto, online, record, transaction_of, with_transaction
+from terminal.core.steps import BANK, Step, ask, awaiting, goto, online, record, stop_entry, transaction_of, with_transaction
 
 PIN_ATTEMPTS = 3
 WITH_PIN_ENTRY = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT)
@@ -74,6 +75,8 @@ def fail(state: State, reason: str, iso_reason: str = "MALF", *commands: Command
         state = with_transaction(state, settled=True)
     if transaction is not None:
         state = with_transaction(state, pin_block=None)
+    state, stop = stop_entry(state)
+    commands = (*commands, *stop)
     if state.card_present and online(state, Device.CARD_READER):
         state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
         commands = (*commands, release)
@@ -90,7 +93,19 @@ def on_device_lost(state: State, event: DeviceLost) -> Step:
         return fail(state, "pinPadFault", "MALF", *commands)
     if event.device is Device.CARD_READER and state.phase in WITH_CARD_SESSION:
         return fail(state, "cardUnreadable", "CDER", *commands)
+    if event.device is Device.DISPENSER and state.phase is Phase.PREPARING:
+        return fail(state, "dispenserFault", "MALF", *commands)
     return state, commands
+
+
+def on_device_online(state: State, event: DeviceOnline) -> Step:
+    """A dispenser that was away, or whose fault changed, is initialised anew: what it said before is no baseline any more."""
+    state, commands = service.on_device_online(state, event)
+    if event.device is not Device.DISPENSER or state.transaction is None:
+        return state, commands
+    if state.phase is Phase.PREPARING:
+        return fail(state, "dispenserFault", "MALF", *commands)
+    return with_transaction(state, baseline=None), commands
 
 
 # --- face
@@ -152,6 +167,8 @@ def on_face_failed(state: State, event: CommandFailed) -> Step:
 def prepare(state: State, *commands: Command) -> Step:
     transaction = transaction_of(state)
     timeouts = state.config.timeouts
+    if not online(state, Device.DISPENSER) or not state.dispenser_ready:
+        return fail(state, "dispenserFault", "MALF", *commands)
     state = with_transaction(state, field55="", baseline=None)
     state, dispenser = ask(state, PrepareDispense, timeouts.card_s, quantities=transaction.quantities)
     state, cryptogram = ask(

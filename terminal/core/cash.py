@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
+from math import gcd
 
 
 @unique
@@ -91,6 +92,7 @@ def mix(units: Sequence[CashUnit], amount_minor: int, max_notes: int) -> tuple[i
     Depth first from the largest denomination, so that short cassettes lead to a mix of smaller notes.
     """
     order = sorted(range(len(units)), key=lambda i: -units[i].denomination_minor)
+    steps = [gcd(*(units[i].denomination_minor for i in order[place:])) for place in range(len(order))]
     best: tuple[int, tuple[int, ...]] | None = None
 
     def search(position: int, left_minor: int, used: int, chosen: tuple[int, ...]) -> None:
@@ -99,7 +101,7 @@ def mix(units: Sequence[CashUnit], amount_minor: int, max_notes: int) -> tuple[i
             if best is None or used < best[0]:
                 best = (used, chosen + (0,) * (len(order) - position))
             return
-        if position == len(order):
+        if position == len(order) or left_minor % steps[position]:
             return
         unit = units[order[position]]
         room = max_notes - used if best is None else min(max_notes, best[0] - 1) - used
@@ -153,7 +155,7 @@ def judge(result: DispenserResult | None, baseline: DispenserResult, quantities:
 
 
 def account(units: Units, quantities: Sequence[int], result: DispenserResult) -> Units:
-    """The units after a dispense with this account. Notes that left a cassette and are in neither place become `unknown`."""
+    """The units after a dispense with this account. When notes may lie elsewhere than it says, the touched units are inaccurate."""
     after: list[CashUnit] = []
     clean = result.error == 0 and result.missing == 0
     for unit, asked, seen in zip(units, quantities, result.units, strict=True):

@@ -14,7 +14,6 @@ from terminal.core.commands import (
     SelectApplication,
     StartAmountEntry,
     StartPinEntry,
-    StopEntry,
 )
 from terminal.core.events import (
     ApplicationSelected,
@@ -27,9 +26,9 @@ from terminal.core.events import (
     Pressed,
     TimerExpired,
 )
-from terminal.core.model import Failure, Phase, State, Transaction
+from terminal.core.model import Device, Failure, Phase, State, Transaction
 from terminal.core.service import rest
-from terminal.core.steps import Step, ask, goto, record, stay
+from terminal.core.steps import Step, ask, goto, record, stay, stop_entry
 
 PIN_MINIMUM = 4
 PIN_MAXIMUM = 12
@@ -52,15 +51,6 @@ def on_card_removed_early(state: State, event: CardRemoved) -> Step:
     failure = Failure("cardRemoved", "taken", "notDebited")
     state = replace(state, card_present=False, transaction=None, failure=failure)
     return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s)
-
-
-def stop_entry(state: State) -> tuple[State, tuple[Command, ...]]:
-    """The pad must not go on collecting digits when nobody listens."""
-    phase = state.resume if state.phase is Phase.STILL_THERE else state.phase
-    if phase not in (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT):
-        return state, ()
-    state, stop = ask(state, StopEntry, state.config.timeouts.pin_pad_s)
-    return state, (stop,)
 
 
 def give_card_back(state: State, hint: str = "") -> Step:
@@ -121,6 +111,8 @@ def enter_pin(state: State, hint: str | None = None) -> Step:
 def on_pin_key(state: State, event: KeyPressed) -> Step:
     if event.key == "cancel":
         return give_card_back(state)
+    if Device.PIN_PAD in state.pending:  # a key of an entry that is over (its block is being made) or that has not begun yet
+        return stay(state)
     if event.key == "enter":
         if state.mask < PIN_MINIMUM:
             return enter_pin(state, "pinTooShort")
@@ -128,7 +120,7 @@ def on_pin_key(state: State, event: KeyPressed) -> Step:
             raise AssertionError("PIN entry without a card")
         timeouts = state.config.timeouts
         state, make = ask(state, MakePinBlock, timeouts.pin_pad_s, pan=state.card.pan, format=state.config.pin_format)
-        return goto(state, Phase.ENTERING_PIN, make, seconds=timeouts.input_s)
+        return goto(state, Phase.ENTERING_PIN, make)
     mask = {"digit": min(state.mask + 1, PIN_MAXIMUM), "clear": 0, "backspace": max(state.mask - 1, 0)}.get(event.key, state.mask)
     return goto(state, Phase.ENTERING_PIN, seconds=state.config.timeouts.input_s, mask=mask)
 
@@ -171,9 +163,9 @@ def on_amount_choice(state: State, event: Pressed) -> Step:
     if event.option == "other":
         state, start = ask(state, StartAmountEntry, state.config.timeouts.pin_pad_s)
         return goto(state, Phase.ENTERING_AMOUNT, start, seconds=state.config.timeouts.input_s, entry="", hint="")
-    minor = event.option.removeprefix("amount:")
-    if minor.isdecimal() and int(minor) in offered_amounts(state):
-        return chosen(state, int(minor))
+    for minor in offered_amounts(state):
+        if event.option == f"amount:{minor}":
+            return chosen(state, minor)
     return cancel_or_stay(state, event)
 
 
@@ -227,7 +219,7 @@ def chosen(state: State, minor: int, *commands: Command) -> Step:
         number = state.last_transaction + 1
         transaction = replace(transaction, transaction_id=f"{state.config.terminal_id}-{number:08d}")
         state = replace(state, last_transaction=number)
-        commands = (*commands, record("transactionStarted", transaction.transaction_id, number=number, amountMinor=minor))
+        commands = (record("transactionStarted", transaction.transaction_id, number=number, amountMinor=minor), *commands)
     state = replace(state, transaction=replace(transaction, amount_minor=minor, quantities=quantities), hint="", entry="")
     needs_face = state.config.face_from_minor is not None and minor >= state.config.face_from_minor
     return start_face(state, *commands) if needs_face else prepare(state, *commands)
@@ -258,9 +250,14 @@ def on_still_there_press(state: State, event: Pressed) -> Step:
 
 
 def on_still_there_key(state: State, event: KeyPressed) -> Step:
-    """A key on the pad also says "I am here", and counts."""
-    state = replace(state, phase=state.resume)
-    return on_pin_key(state, event) if state.phase is Phase.ENTERING_PIN else amount_key(state, event.key)
+    """A key on the pad also says "I am here", and counts where an entry is on."""
+    if event.key == "cancel":
+        return give_card_back(state)
+    if state.resume is Phase.ENTERING_PIN:
+        return on_pin_key(replace(state, phase=state.resume), event)
+    if state.resume is Phase.ENTERING_AMOUNT:
+        return amount_key(replace(state, phase=state.resume), event.key)
+    return goto(state, state.resume, seconds=state.config.timeouts.input_s)
 
 
 def on_left(state: State, event: TimerExpired) -> Step:

@@ -184,7 +184,7 @@ class Failure:
 
     reason: str
     card: str  # "take", "taken", "none"
-    money: str  # "notDebited", "partial", "inDoubt", "asPresented"
+    money: str  # "notDebited", "inDoubt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,10 @@ class OpenDispense:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The whole terminal. `serial` numbers commands, requests and timers, so that late answers are recognised."""
+    """The whole terminal. `serial` numbers commands, requests and timers, so that late answers are recognised.
+
+    `reported`: the global status (INSV, OUTS) that the bank was told last.
+    """
 
     config: CoreConfig
     phase: Phase = Phase.UNKNOWN
@@ -226,4 +229,5 @@ class State:
     hint: str = ""
     failure: Failure | None = None
     dispenser_ready: bool = False
+    reported: str = ""
     receipt_printed: bool = False

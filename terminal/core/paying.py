@@ -124,13 +124,11 @@ def thank(state: State, hint: str = "", *commands: Command) -> Step:
 
 def on_finished(state: State, event: TimerExpired | Pressed) -> Step:
     """The next customer may already have inserted a card: begin at once."""
-    was_taken = state.phase is Phase.THANKING
-    next_card = state.card_present and was_taken
-    state, commands = rest(replace(state, card_present=False) if next_card else state)
-    if next_card and not reasons_out_of_service(state):
+    if state.phase is Phase.THANKING and state.card_present and not reasons_out_of_service(state):
+        state, commands = rest(replace(state, card_present=False))
         state, more = begin(state)
         return state, (*commands, *more)
-    return replace(state, card_present=state.card_present or next_card), commands
+    return rest(state)
 
 
 def on_card_waits(state: State, event: CardInserted) -> Step:
@@ -146,4 +144,6 @@ def on_ejected(state: State, event: CardRemoved) -> Step:
 
 def on_not_taken_yet(state: State, event: TimerExpired) -> Step:
     """No reader here can swallow a card: go on asking."""
+    if not state.card_present:
+        return rest(state)
     return goto(state, Phase.EJECTING, seconds=state.config.timeouts.take_card_s, hint="takeCardNow")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from terminal.core import cash
 from terminal.core.cash import DispenserResult, Outcome
-from terminal.core.commands import AskLastStatus, Command, InitialiseDispenser, Outgoing, Record
+from terminal.core.commands import AskLastStatus, Command, InitialiseDispenser, Outgoing, Record, ReleaseCard
 from terminal.core.events import (
     CardInserted,
     CardRemoved,
@@ -27,10 +27,11 @@ from terminal.core.events import (
 )
 from terminal.core.model import Device, DeviceState, DeviceStatus, Failure, OpenDispense, Phase, State
 from terminal.core.settling import checkpoint, settle_dispensed, settle_in_doubt, settle_not_executed, settle_without_cash
-from terminal.core.steps import Step, ask, goto, online, record, stay, with_device
+from terminal.core.steps import Step, ask, goto, online, record, stay, stop_entry, with_device
 
 LAST_STATUS_S = 30.0
 INITIALISE_S = 30.0
+TOLD = (Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING)
 
 
 def reasons_out_of_service(state: State) -> tuple[str, ...]:
@@ -61,8 +62,10 @@ def rest(state: State, *commands: Command) -> Step:
     if state.card_present:
         return goto(state, Phase.EJECTING, *commands, seconds=state.config.timeouts.take_card_s)
     phase = Phase.OUT_OF_SERVICE if reasons else Phase.IDLE
-    if phase is not state.phase and not state.store_failed:
-        report = {"globalStatus": "OUTS" if reasons else "INSV", "reasons": list(reasons)}
+    status = "OUTS" if reasons else "INSV"
+    if status != state.reported and not state.store_failed:
+        state = replace(state, reported=status)
+        report = {"globalStatus": status, "reasons": list(reasons)}
         said = record("serviceChanged", None, **report)
         commands = (*commands, Record(said.entries, (Outgoing("audit", "ATMDeviceReport", report),)))
     return goto(state, phase, *commands)
@@ -162,8 +165,9 @@ def tell_customer(state: State, result: DispenserResult | None, settled: Record)
     if state.transaction is not None:
         state = replace(state, transaction=replace(state.transaction, presented=presented, settled=True, pin_block=None))
     commands: tuple[Command, ...] = (settled,)
-    if result is not None and (result.error in cash.PATH_ERRORS or result.error not in (0, cash.PICK_UP_ERROR)):
+    if result is not None and result.error not in (0, cash.PICK_UP_ERROR):
         state = replace(with_device(state, Device.DISPENSER, DeviceStatus.ONLINE, result.error_name), dispenser_ready=False)
+    if not state.dispenser_ready and online(state, Device.DISPENSER):
         state, initialise = ask(state, InitialiseDispenser, INITIALISE_S)
         commands = (settled, initialise)
     if any(presented):
@@ -191,7 +195,7 @@ def on_device_online(state: State, event: DeviceOnline) -> Step:
     if state.open_dispense is not None:
         state, question = ask(state, AskLastStatus, LAST_STATUS_S)
         return state, (question,)
-    if state.latch is not None:  # evidence: nobody touches it before a person has looked
+    if state.latch is not None or state.store_failed:  # evidence: nobody touches it before a person has looked
         return reconsider(state)
     state, initialise = ask(state, InitialiseDispenser, INITIALISE_S)
     return state, (initialise,)
@@ -234,9 +238,18 @@ def on_link_down(state: State, event: LinkDown) -> Step:
 
 
 def on_store_failed(state: State, event: StoreFailed) -> Step:
-    """Without a journal nothing may be done. The state is as before the step that failed; recovery finds what is open at the next start."""
+    """Without a journal nothing may be done. The state is as before the step that failed; recovery finds what is open at the next start.
+
+    A customer who has been told how it ended goes on reading that: it stays true.
+    """
+    if state.phase in TOLD:
+        return stay(state, store_failed=True)
+    state, commands = stop_entry(replace(state, store_failed=True))
+    if state.card_present and online(state, Device.CARD_READER):
+        state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
+        commands = (*commands, release)
     failure = Failure("journalFailed", "take" if state.card_present else "none", "inDoubt" if state.open_dispense else "notDebited")
-    return goto(replace(state, store_failed=True), Phase.FAILED, seconds=state.config.timeouts.message_s, failure=failure)
+    return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s, failure=failure)
 
 
 def on_late_response(state: State, event: LateResponseArrived) -> Step:
@@ -251,4 +264,7 @@ def on_card_seen(state: State, event: CardInserted) -> Step:
 
 
 def on_card_gone(state: State, event: CardRemoved) -> Step:
+    """The screen that asks for it says so no longer."""
+    if state.failure is not None and state.failure.card == "take":
+        state = replace(state, failure=replace(state.failure, card="taken"))
     return stay(replace(state, card_present=False))

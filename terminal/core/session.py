@@ -31,6 +31,7 @@ class Row:
 P = Phase
 RESTING = (P.IDLE, P.OUT_OF_SERVICE, P.EJECTING)
 AFTER_DISPENSE = (P.PRESENTING, P.FAILED)
+AMOUNT_CHOSEN = (P.FETCHING_TEMPLATE, P.PREPARING, P.FAILED)
 
 TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.UNKNOWN, e.Started): Row(service.on_started, (P.OUT_OF_SERVICE, P.RECOVERING)),
@@ -51,21 +52,15 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     # PIN and amount
     (P.ENTERING_PIN, e.KeyPressed): Row(customer.on_pin_key, (P.ENTERING_PIN, *RESTING)),
     (P.ENTERING_PIN, e.Pressed): Row(customer.cancel_or_stay, (P.ENTERING_PIN, *RESTING)),
-    (P.ENTERING_PIN, e.PinBlockMade): Row(customer.on_pin_block, (P.CHOOSING_AMOUNT, P.PREPARING)),
+    (P.ENTERING_PIN, e.PinBlockMade): Row(customer.on_pin_block, (P.CHOOSING_AMOUNT, P.PREPARING, P.FAILED)),
     (P.ENTERING_PIN, e.CommandFailed): Row(customer.on_pin_failed, (P.ENTERING_PIN, P.FAILED)),
     (P.ENTERING_PIN, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.ENTERING_PIN, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
-    (P.CHOOSING_AMOUNT, e.Pressed): Row(
-        customer.on_amount_choice, (P.CHOOSING_AMOUNT, P.ENTERING_AMOUNT, P.FETCHING_TEMPLATE, P.PREPARING, *RESTING)
-    ),
+    (P.CHOOSING_AMOUNT, e.Pressed): Row(customer.on_amount_choice, (P.CHOOSING_AMOUNT, P.ENTERING_AMOUNT, *AMOUNT_CHOSEN, *RESTING)),
     (P.CHOOSING_AMOUNT, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.CHOOSING_AMOUNT, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
-    (P.ENTERING_AMOUNT, e.KeyPressed): Row(
-        customer.on_amount_key, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, P.FETCHING_TEMPLATE, P.PREPARING, *RESTING)
-    ),
-    (P.ENTERING_AMOUNT, e.Pressed): Row(
-        customer.on_amount_press, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, P.FETCHING_TEMPLATE, P.PREPARING, *RESTING)
-    ),
+    (P.ENTERING_AMOUNT, e.KeyPressed): Row(customer.on_amount_key, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, *AMOUNT_CHOSEN, *RESTING)),
+    (P.ENTERING_AMOUNT, e.Pressed): Row(customer.on_amount_press, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, *AMOUNT_CHOSEN, *RESTING)),
     (P.ENTERING_AMOUNT, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.ENTERING_AMOUNT, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
     (P.STILL_THERE, e.Pressed): Row(
@@ -74,7 +69,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     ),
     (P.STILL_THERE, e.KeyPressed): Row(
         customer.on_still_there_key,
-        (P.ENTERING_PIN, P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, P.CHOOSING_APPLICATION, P.FETCHING_TEMPLATE, P.PREPARING, *RESTING),
+        (P.ENTERING_PIN, P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, P.CHOOSING_APPLICATION, *AMOUNT_CHOSEN, *RESTING),
     ),
     (P.STILL_THERE, e.TimerExpired): Row(customer.on_left, RESTING),
     (P.STILL_THERE, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
@@ -85,7 +80,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.FETCHING_TEMPLATE, e.CommandFailed): Row(authorising.on_face_failed, (P.CHOOSING_AMOUNT,)),
     (P.FETCHING_TEMPLATE, e.TimerExpired): Row(authorising.on_face_time_out, (P.CHOOSING_AMOUNT,)),
     (P.FETCHING_TEMPLATE, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
-    (P.VERIFYING_FACE, e.FaceVerified): Row(authorising.on_face_verified, (P.PREPARING, P.CHOOSING_AMOUNT)),
+    (P.VERIFYING_FACE, e.FaceVerified): Row(authorising.on_face_verified, (P.PREPARING, P.CHOOSING_AMOUNT, P.FAILED)),
     (P.VERIFYING_FACE, e.CommandFailed): Row(authorising.on_face_failed, (P.CHOOSING_AMOUNT,)),
     (P.VERIFYING_FACE, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
     # everybody must say yes before the bank is asked
@@ -129,7 +124,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.FAILED, e.TimerExpired): Row(paying.on_finished, RESTING),
     (P.FAILED, e.CardInserted): Row(paying.on_card_waits, (P.FAILED,)),
     (P.EJECTING, e.CardRemoved): Row(paying.on_ejected, (P.IDLE, P.OUT_OF_SERVICE)),
-    (P.EJECTING, e.TimerExpired): Row(paying.on_not_taken_yet, (P.EJECTING,)),
+    (P.EJECTING, e.TimerExpired): Row(paying.on_not_taken_yet, (P.EJECTING, P.IDLE, P.OUT_OF_SERVICE)),
 }
 
 
@@ -153,19 +148,20 @@ def nothing(state: State, event: e.Event) -> Step:
     return stay(state)
 
 
-EVERYWHERE: Mapping[type[e.Event], Handler] = {
-    e.DeviceOnline: service.on_device_online,
-    e.DeviceLost: authorising.on_device_lost,
-    e.DeviceGaveUp: service.on_device_gave_up,
-    e.DeviceNoted: service.on_device_noted,
-    e.DispenserInitialised: service.on_dispenser_initialised,
-    e.LinkUp: service.on_link_up,
-    e.LinkDown: service.on_link_down,
-    e.LateResponseArrived: service.on_late_response,
-    e.StoreFailed: service.on_store_failed,
-    e.CardInserted: service.on_card_seen,
-    e.CardRemoved: service.on_card_gone,
-    e.CommandDone: nothing,
+# The targets here are those besides staying where one is; the resting ones only from a resting phase.
+EVERYWHERE: Mapping[type[e.Event], Row] = {
+    e.DeviceOnline: Row(authorising.on_device_online, (P.FAILED, *RESTING)),
+    e.DeviceLost: Row(authorising.on_device_lost, (P.FAILED, *RESTING)),
+    e.DeviceGaveUp: Row(service.on_device_gave_up, RESTING),
+    e.DeviceNoted: Row(service.on_device_noted, ()),
+    e.DispenserInitialised: Row(service.on_dispenser_initialised, RESTING),
+    e.LinkUp: Row(service.on_link_up, RESTING),
+    e.LinkDown: Row(service.on_link_down, RESTING),
+    e.LateResponseArrived: Row(service.on_late_response, ()),
+    e.StoreFailed: Row(service.on_store_failed, (P.FAILED,)),
+    e.CardInserted: Row(service.on_card_seen, RESTING),
+    e.CardRemoved: Row(service.on_card_gone, RESTING),
+    e.CommandDone: Row(nothing, ()),
 }
 
 ANSWERS: Mapping[type[e.Event], Device] = {
@@ -186,7 +182,7 @@ ANSWERS: Mapping[type[e.Event], Device] = {
 
 def step(state: State, event: e.Event) -> Step:
     """One event. Total: every (state, event) has an answer, and it never raises for what comes from outside."""
-    if isinstance(event, e.TimerExpired) and event.serial != state.timer:
+    if isinstance(event, e.TimerExpired) and (event.serial != state.timer or not state.timer):
         return ignored(state, event)
     if isinstance(event, e.Pressed) and event.option.startswith("language:"):
         return choose_language(state, event)
@@ -198,11 +194,8 @@ def step(state: State, event: e.Event) -> Step:
         state = awaiting(state, whom, None)
     if isinstance(event, e.CommandFailed) and event.device not in CONCERNS.get(state.phase, ()):
         return ignored(state, event)
-    row = TRANSITIONS.get((state.phase, type(event)))
-    if row is not None:
-        return row.handler(state, event)
-    handler = EVERYWHERE.get(type(event))
-    return ignored(state, event) if handler is None else handler(state, event)
+    row = TRANSITIONS.get((state.phase, type(event))) or EVERYWHERE.get(type(event))
+    return ignored(state, event) if row is None else row.handler(state, event)
 
 
 def answer_to(event: e.Event) -> tuple[str, int] | None:

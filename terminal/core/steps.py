@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from terminal.core.commands import Command, DeviceCommand, Entry, Record, StartTimer
+from terminal.core.commands import Command, DeviceCommand, Entry, Record, StartTimer, StopEntry
 from terminal.core.model import Device, DeviceState, DeviceStatus, Phase, State, Transaction
 
 Step = tuple[State, tuple[Command, ...]]
@@ -43,6 +43,15 @@ def awaiting(state: State, whom: str, serial: int | None) -> State:
     else:
         pending[whom] = serial
     return replace(state, pending=MappingProxyType(pending))
+
+
+def stop_entry(state: State) -> tuple[State, tuple[Command, ...]]:
+    """The pad must not go on collecting digits when nobody listens."""
+    phase = state.resume if state.phase is Phase.STILL_THERE else state.phase
+    if phase not in (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT) or not online(state, Device.PIN_PAD):
+        return state, ()
+    state, stop = ask(state, StopEntry, state.config.timeouts.pin_pad_s)
+    return state, (stop,)
 
 
 def with_device(state: State, device: Device, status: DeviceStatus, detail: str = "") -> State:

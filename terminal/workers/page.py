@@ -93,9 +93,13 @@ class PageProcess:
         self._heard_at = self._clock.now()
         try:
             message = json.loads(line)
-            if "pressed" in message:
-                self._pressed(int(message["pressed"]["seq"]), str(message["pressed"]["id"]))
-            elif "ready" in message:
-                self._ready(int(message["ready"]["port"]))
-        except (ValueError, KeyError, TypeError):
+            pressed, ready = message.get("pressed"), message.get("ready")
+            press = (int(pressed["seq"]), str(pressed["id"])) if pressed is not None else None
+            port = int(ready["port"]) if ready is not None else None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sys.stderr.write("kiosk page: a line that is none of ours\n")
+            return
+        if press is not None:
+            self._pressed(*press)
+        if port is not None:
+            self._ready(port)

@@ -22,7 +22,7 @@ from terminal.core.events import CommandFailed, DeviceGaveUp, DeviceLost, Event
 from terminal.core.model import Device
 from terminal.workers.wire import MAX_LINE, WireError, decode, encode
 
-HEARTBEAT_LIMIT_S = 8.0
+HEARTBEAT_LIMIT_S = 15.0  # longer than any service may block while it opens or looks at its device (the PIN pad: 8 s)
 GRACE_S = 0.5
 BACK_OFF_S = (0.5, 60.0)
 BUDGET = (5, 600.0)
@@ -49,7 +49,7 @@ class Child:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: the reader thread has closed it after the end
             return False
         return True
 
@@ -69,7 +69,7 @@ class Child:
             self._process.wait()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
+        assert self._process.stdout is not None and self._process.stdin is not None
         rest = b""
         number = self._process.stdout.fileno()
         while True:
@@ -84,6 +84,9 @@ class Child:
                 self._on_line(self.generation, line)
         self._process.kill()
         self._process.wait()
+        self._process.stdout.close()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         self._on_line(self.generation, None)
 
 

@@ -11,7 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -31,7 +31,7 @@ def _registry() -> dict[str, type[Any]]:
     known: dict[str, type[Any]] = {}
     for module, root in ((commands, DeviceCommand), (events, Event)):
         for name, value in vars(module).items():
-            if isinstance(value, type) and issubclass(value, root) and is_dataclass(value):
+            if isinstance(value, type) and issubclass(value, root) and value is not root and is_dataclass(value):
                 known[name] = value
     return known
 
@@ -50,15 +50,12 @@ def decode(line: bytes) -> Any:
         raise WireError(f"line of {len(line)} bytes is longer than {MAX_LINE}")
     try:
         data = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"not JSON: {type(error).__name__}") from None
-    if not isinstance(data, dict) or data.get("type") not in REGISTRY:
+    name = data.pop("type", None) if isinstance(data, dict) else None
+    if not isinstance(name, str) or name not in REGISTRY:
         raise WireError("no known type")
-    kind = REGISTRY[data.pop("type")]
-    try:
-        return _build(typing.cast(Any, kind))(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WireError(f"{kind.__name__}: {type(error).__name__}") from None
+    return _build(typing.cast(Any, REGISTRY[name]))(data)
 
 
 def _plain_fields(message: Any) -> dict[str, Any]:
@@ -86,12 +83,23 @@ Reader = Callable[[Any], Any]
 def _build(kind: Any) -> Reader:
     hints = typing.get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
 
-    def build(data: Mapping[str, Any]) -> Any:
-        unknown = set(data) - set(readers)
-        if unknown:
-            raise KeyError(f"unknown field {sorted(unknown)[0]}")
-        return kind(**{name: readers[name](value) for name, value in data.items()})
+    def build(data: Any) -> Any:
+        """The errors name class and field, never a value: it may be a secret."""
+        if not isinstance(data, dict):
+            raise WireError(f"{kind.__name__}: {type(data).__name__} where an object is due")
+        if set(data) - set(readers):
+            raise WireError(f"{kind.__name__}: an unknown field")
+        if missing := needed - set(data):
+            raise WireError(f"{kind.__name__}: {min(missing)} is missing")
+        values = {}
+        for name, value in data.items():
+            try:
+                values[name] = readers[name](value)
+            except WireError as error:
+                raise WireError(f"{kind.__name__}.{name}: {error}") from None
+        return kind(**values)
 
     return build
 
@@ -104,11 +112,15 @@ def _reader(hint: Any) -> Reader:
         return lambda value: None if value is None else inner(value)
     if origin is tuple:
         item = _reader(arguments[0])
-        return lambda value: tuple(item(part) for part in value)
+        return lambda value: tuple(item(part) for part in _of(list, value))
     if origin is Secret or hint is Secret:
         return lambda value: Secret(_of(str, value))
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint
+        return lambda value: _member(hint, value)
+    if origin is typing.Literal:
+        return lambda value: _one_of(arguments, value)
+    if origin is Mapping:
+        return lambda value: _of(dict, value)
     if isinstance(hint, type) and is_dataclass(hint):
         return _build(typing.cast(Any, hint))
     if hint is float:
@@ -119,6 +131,22 @@ def _reader(hint: Any) -> Reader:
 
 
 def _of(kind: Any, value: Any) -> Any:
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise TypeError(f"{type(value).__name__} where {kind} is due")
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise WireError(f"{type(value).__name__} where {_word(kind)} is due")
+    return value
+
+
+def _word(kind: Any) -> str:
+    return " or ".join(one.__name__ for one in kind) if isinstance(kind, tuple) else str(kind.__name__)
+
+
+def _member(kind: type[Enum], value: Any) -> Enum:
+    if value not in [member.value for member in kind]:
+        raise WireError(f"not one of {kind.__name__}")
+    return kind(value)
+
+
+def _one_of(values: tuple[Any, ...], value: Any) -> Any:
+    if value not in values:
+        raise WireError(f"not one of {', '.join(values)}")
     return value

@@ -137,7 +137,7 @@ def build_service(device: Device, settings: Mapping[str, Any]) -> Service:
     return service
 
 
-def main() -> None:
+def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which closes our input
     events = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not break the wire
@@ -145,12 +145,17 @@ def main() -> None:
     while not first.endswith(b"\n"):
         byte = os.read(0, 1)
         if not byte:
-            return
+            return 0
         first += byte
     start = json.loads(first)
-    worker = Worker(build_service(Device(start["device"]), start["settings"]), 0, events)
-    worker.run()
+    try:
+        service = build_service(Device(start["device"]), start["settings"])
+    except DeviceError as error:
+        sys.stderr.write(f"{start['device']}: {error}\n")
+        return 2
+    Worker(service, 0, events).run()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -115,6 +115,7 @@ class DispenserService:
 
     def _initialise(self, deadline: Deadline) -> str:
         """RESET only when STATUS shows an error: a healthy unit is not touched."""
+        self._fault = "notInitialised"  # when this fails, the next look that finds it well tells the core to try again
         fault = fault_of(self._unit.status(deadline))
         if fault:
             fault = fault_of(self._unit.reset(deadline).status)

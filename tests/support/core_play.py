@@ -1,0 +1,324 @@
+"""Stories of the pure core: `assert play(state) >> event << [commands, Phase.X]`.
+
+`play` does what the agent does with a step: commands in order; a Record goes to a list that plays the journal; a Record that the "disk"
+refuses stops the step, leaves the state as it was and is told as StoreFailed. Answers take the number of what they answer from the
+state (`answer(e.PinBlockMade, ...)`), so that stories speak of no numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from drivers.secret import Secret
+from terminal.agent import FACTS
+from terminal.core import commands as c
+from terminal.core import events as e
+from terminal.core.cash import CashUnit, DispenserResult, UnitResult
+from terminal.core.model import Candidate, CardInfo, CoreConfig, Device, Phase, PinBlock, State
+from terminal.core.recovery import CHECKPOINTS, Recovered, recover
+from terminal.core.session import answer_to, step
+
+PAN = "6228480000000015"
+TRACK2 = "6228480000000015D30122201234567890"
+BLOCK = "A5C3F00DDEADBEEF0123456789ABCDEF"
+TEMPLATE = "FACE-TEMPLATE-IN-A-SEALED-BOX"
+SECRETS = (PAN, TRACK2, BLOCK, TEMPLATE)
+
+CARD = CardInfo("A000000333010101", "UICC DEBIT", "622848******0015", Secret(PAN), Secret(TRACK2), 1, "zh")
+DEBIT = Candidate("A000000333010101", "UICC DEBIT")
+CREDIT = Candidate("A000000333010102", "UICC CREDIT")
+DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
+
+
+def config(**changes: Any) -> CoreConfig:
+    counts = changes.pop("counts", (100, 100, 100, 100))
+    units = tuple(CashUnit(str(n), minor, count) for n, (minor, count) in enumerate(zip(DENOMINATIONS, counts, strict=True), 1))
+    settings: dict[str, Any] = {"presets_minor": (10_000, 20_000, 50_000), "limit_minor": 300_000, "units": units, **changes}
+    return CoreConfig("T0001", "CNY", **settings)
+
+
+def account(
+    *presented: int, rejected: Sequence[int] = (0, 0, 0, 0), error: int = 0, command: str = "dispense", missing: int = 0
+) -> DispenserResult:
+    units = tuple(UnitResult(p, r) for p, r in zip(presented, rejected, strict=True))
+    return DispenserResult(command, error, f"error{error:02X}" if error else "", missing, units)
+
+
+NOTHING_BEFORE = account(0, 0, 0, 0, command="testDispense")
+MEMORY_GONE = account(0, 0, 0, 0, command="none")
+
+Make = Callable[[State], e.Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command must look like: its class and some of its fields."""
+
+    kind: type[c.Command]
+    fields: tuple[tuple[str, Any], ...]
+
+    def fits(self, command: c.Command) -> bool:
+        return type(command) is self.kind and all(getattr(command, name) == value for name, value in self.fields)
+
+    def __repr__(self) -> str:
+        return f"{self.kind.__name__}({', '.join(f'{n}={v!r}' for n, v in self.fields)})"
+
+
+def told(kind_of: type[c.Command], /, **known: Any) -> Told:
+    assert set(known) <= {field.name for field in fields(kind_of)}, f"{kind_of.__name__} has no such field"
+    return Told(kind_of, tuple(known.items()))
+
+
+def recorded(*kinds: str, advice: str | None = None) -> Callable[[c.Command], bool]:
+    """A Record of entries of these kinds; `advice` is the transactionStatus of the completion advice that goes with it, None for none."""
+
+    def fits(command: c.Command) -> bool:
+        if not isinstance(command, c.Record) or tuple(entry.kind for entry in command.entries) != kinds:
+            return False
+        said = [out.data["transactionStatus"] for out in command.outgoing if out.type == "ATMWithdrawalCompletionAdvice"]
+        return said == ([] if advice is None else [advice])
+
+    fits.__name__ = f"recorded({', '.join(kinds)}; advice={advice})"
+    return fits
+
+
+Expected = type[c.Command] | Told | Callable[[c.Command], bool] | Phase
+
+
+def answer(kind_of: type[Any], /, **known: Any) -> Make:
+    """The answer to the question that is open now."""
+
+    def make(state: State) -> e.Event:
+        numbered = "request_id" if "request_id" in {field.name for field in fields(kind_of)} else "command_id"
+        probe = kind_of(**{numbered: 0, **known})
+        awaited = answer_to(probe)
+        assert awaited is not None
+        assert awaited[0] in state.pending, f"{kind_of.__name__}: {awaited[0]} was asked nothing (in {state.phase.value})"
+        made: e.Event = kind_of(**{numbered: state.pending[awaited[0]], **known})
+        return made
+
+    return make
+
+
+def failed(device: Device, name: str = "fault", kind: str = "deviceFault") -> Make:
+    return answer(e.CommandFailed, device=device, kind=kind, name=name)
+
+
+def lost(device: Device) -> Make:
+    return failed(device, "workerLost", "workerLost")
+
+
+def time_out(state: State) -> e.Event:
+    assert state.timer, f"no timer runs in {state.phase.value}"
+    return e.TimerExpired(state.timer)
+
+
+def done(device: Device) -> Make:
+    return answer(e.CommandDone, device=device)
+
+
+def keys(*names: str) -> list[e.Event]:
+    return [e.KeyPressed(name) for name in names]
+
+
+applications = answer(e.ApplicationsRead, candidates=(DEBIT,))
+selected = answer(e.ApplicationSelected, card=CARD)
+pin_started = done(Device.PIN_PAD)
+pin_block = answer(e.PinBlockMade, pin_block=PinBlock("iso9564-4", Secret(BLOCK), "KSN1"))
+prepared = answer(e.DispenserPrepared, baseline=NOTHING_BEFORE)
+arqc = answer(e.FirstCryptogramMade, kind="ARQC", field55="9F2608AABB")
+tc = answer(e.SecondCryptogramMade, kind="TC", data="9F2701 40".replace(" ", ""))
+aac = answer(e.SecondCryptogramMade, kind="AAC", data="9F270100")
+initialised = answer(e.DispenserInitialised, fault="")
+
+
+def decided(response: str, reason: str = "", actions: tuple[str, ...] = (), balance_minor: int | None = None) -> Make:
+    code = "A1B2C3" if response == "APPR" else ""
+    return answer(
+        e.AuthorisationAnswered,
+        response=response,
+        reason=reason,
+        actions=actions,
+        authorisation_code=code,
+        icc_data="8A023030",
+        balance_minor=balance_minor,
+    )
+
+
+approved = decided("APPR", balance_minor=470_000)
+
+
+def dispensed(result: DispenserResult) -> Make:
+    return answer(e.NotesDispensed, result=result)
+
+
+def last_status(result: DispenserResult) -> Make:
+    return answer(e.LastStatusRead, result=result)
+
+
+class play:  # noqa: N801 - reads as a verb
+    """A terminal in a story. `>> event` steps, `<< [...]` says what must have been done by the last event(s) since the last `<<`."""
+
+    def __init__(self, state: State, journal: list[c.Entry] | None = None) -> None:
+        self.state = state
+        self.journal: list[c.Entry] = journal if journal is not None else []
+        self.outgoing: list[c.Outgoing] = []
+        self.sent: list[c.Command] = []
+        self.since: list[c.Command] = []
+        self.effects = 0
+        self.disk_full_at: int | None = None
+        """The number of the Record (from 1) that the disk refuses; it refuses every one after it, too."""
+        self._records = 0
+
+    def __rshift__(self, given: e.Event | Make | Sequence[e.Event | Make]) -> play:
+        for one in given if isinstance(given, list | tuple) else [given]:
+            self.take(one if isinstance(one, e.Event) else one(self.state))  # type: ignore[operator]
+        return self
+
+    def __lshift__(self, expected: Sequence[Expected]) -> play:
+        commands = [command for command in self.since if not isinstance(command, c.StartTimer)]
+        phases = [one for one in expected if isinstance(one, Phase)]
+        wanted = [one for one in expected if not isinstance(one, Phase)]
+        shown = f"\n  done: {[_show(command) for command in commands]}\n  due:  {[_show(one) for one in wanted]}"
+        assert len(commands) == len(wanted), f"in {self.state.phase.value}:{shown}"
+        for command, want in zip(commands, wanted, strict=True):
+            assert _fits(command, want), f"in {self.state.phase.value}: {_show(command)} is not {_show(want)}{shown}"
+        if phases:
+            assert self.state.phase is phases[0], f"{self.state.phase} is not {phases[0]}"
+        self.since = []
+        return self
+
+    def take(self, event: e.Event) -> None:
+        state, commands = step(self.state, event)
+        for command in commands:
+            if not self.perform(command):
+                if not self.state.store_failed:
+                    self.take(e.StoreFailed())
+                    if isinstance(event, FACTS):
+                        self.take(event)
+                return
+        self.state = state
+
+    def perform(self, command: c.Command) -> bool:
+        """False when the disk refuses it."""
+        if isinstance(command, c.Record):
+            self._records += 1
+            if self.disk_full_at is not None and self._records >= self.disk_full_at:
+                return False
+            self.journal += command.entries
+            self.outgoing += command.outgoing
+        self.since.append(command)
+        self.sent.append(command)
+        return True
+
+    # --- what is known afterwards
+
+    def advices(self, transaction_id: str | None = None) -> list[dict[str, Any]]:
+        found = [dict(out.data) for out in self.outgoing if out.type == "ATMWithdrawalCompletionAdvice"]
+        return [one for one in found if transaction_id in (None, one["transactionId"])]
+
+    def dispenses(self) -> list[c.Dispense]:
+        return [command for command in self.sent if isinstance(command, c.Dispense)]
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.journal]
+
+
+def _fits(command: c.Command, want: Any) -> bool:
+    if isinstance(want, Told):
+        return want.fits(command)
+    return isinstance(command, want) if isinstance(want, type) else bool(want(command))
+
+
+def _show(one: Any) -> str:
+    if isinstance(one, c.Record):
+        return "Record:" + ",".join(entry.kind for entry in one.entries)
+    return repr(one) if isinstance(one, Told) else getattr(one, "__name__", type(one).__name__)
+
+
+# --- where stories begin
+
+
+def recovered_from(journal: Sequence[c.Entry]) -> Recovered:
+    """As the agent does it: the entries since the last checkpoint, itself included."""
+    last = max((number for number, entry in enumerate(journal) if entry.kind in CHECKPOINTS), default=0)
+    return recover(journal[last:])
+
+
+def start(settings: CoreConfig | None = None, journal: list[c.Entry] | None = None) -> play:
+    """Just started, nothing answers yet."""
+    known = [] if journal is None else journal
+    return play(State(settings or config()), known) >> e.Started(recovered_from(known))
+
+
+def everything_online(settings: CoreConfig | None = None) -> list[e.Event | Make]:
+    return [
+        *(e.DeviceOnline(device) for device in Device if device is not Device.DISPENSER),
+        e.CardRemoved(),
+        e.LinkUp(),
+        e.DeviceOnline(Device.DISPENSER),
+        initialised,
+    ]
+
+
+def idle(settings: CoreConfig | None = None) -> play:
+    story = start(settings) >> everything_online()
+    assert story.state.phase is Phase.IDLE
+    story.since, story.sent = [], []
+    return story
+
+
+TO_PIN: list[e.Event | Make] = [e.CardInserted(), applications, selected, pin_started]
+TYPE_PIN: list[e.Event | Make] = [*keys("digit", "digit", "digit", "digit", "digit", "digit", "enter"), pin_block]
+TO_AMOUNT = [*TO_PIN, *TYPE_PIN]
+TO_BANK = [*TO_AMOUNT, e.Pressed("amount:20000"), prepared, arqc]
+TO_CARD_BACK = [*TO_BANK, approved, tc]
+TO_DISPENSING = [*TO_CARD_BACK, e.CardRemoved()]
+GOOD = account(2, 0, 0, 0)
+TO_CASH = [*TO_DISPENSING, dispensed(GOOD)]
+FACE_FROM = 20_000
+TO_FACE = [*TO_AMOUNT, e.Pressed("amount:20000")]
+
+REACH: dict[Phase, list[e.Event | Make]] = {
+    Phase.IDLE: [],
+    Phase.READING_CARD: [e.CardInserted()],
+    Phase.CHOOSING_APPLICATION: [e.CardInserted(), answer(e.ApplicationsRead, candidates=(DEBIT, CREDIT))],
+    Phase.ENTERING_PIN: TO_PIN,
+    Phase.CHOOSING_AMOUNT: TO_AMOUNT,
+    Phase.ENTERING_AMOUNT: [*TO_AMOUNT, e.Pressed("other")],
+    Phase.STILL_THERE: [*TO_AMOUNT, time_out],
+    Phase.PREPARING: TO_BANK[:-2],
+    Phase.AUTHORISING: TO_BANK,
+    Phase.CONFIRMING_CARD: [*TO_BANK, approved],
+    Phase.RETURNING_CARD: TO_CARD_BACK,
+    Phase.DISPENSING: TO_DISPENSING,
+    Phase.RESOLVING: [*TO_DISPENSING, lost(Device.DISPENSER)],
+    Phase.PRESENTING: TO_CASH,
+    Phase.PRINTING: [*TO_CASH, e.Pressed("receipt")],
+    Phase.THANKING: [*TO_CASH, e.Pressed("finish")],
+    Phase.FAILED: [*TO_BANK, answer(e.RequestFailed, reason="timeout")],
+    Phase.EJECTING: [*TO_AMOUNT, e.Pressed("cancel")],
+}
+"""From IDLE to each phase of a session without a face step-up."""
+
+
+def at(phase: Phase) -> play:
+    """A terminal in this phase, by a way that a customer can go."""
+    if phase is Phase.UNKNOWN:
+        return play(State(config()))
+    if phase is Phase.OUT_OF_SERVICE:
+        return start()
+    if phase is Phase.RECOVERING:
+        return start(journal=(idle() >> TO_DISPENSING).journal)
+    if phase in (Phase.FETCHING_TEMPLATE, Phase.VERIFYING_FACE):
+        story = idle(config(face_from_minor=FACE_FROM)) >> TO_FACE
+        if phase is Phase.VERIFYING_FACE:
+            story >> answer(e.FaceKeyMade, public_key="04AB")
+            story >> answer(e.TemplateFetched, template=Secret(TEMPLATE), reason="")
+    else:
+        story = idle() >> REACH[phase]
+    assert story.state.phase is phase, f"{story.state.phase} instead of {phase}"
+    story.since, story.sent = [], []
+    return story
