@@ -18,6 +18,8 @@ from simulators.ports.vpcd import Control, VpcdLink
 from simulators.process import Loop
 
 RETRY_S = 0.05
+# no hand puts a card back faster, and a reader that polls (pcscd: 0.2 to 0.4 s) must see the slot empty; `swap` is faster on purpose
+REINSERTION_S = 0.5
 
 
 class CardProcess:
@@ -49,8 +51,9 @@ class CardProcess:
     def _follow(self, now: float) -> None:
         """Close what does not belong to the card that is in; connect when one is and the reader listens."""
         if self._link and (not self._slot.present or self._linked_generation != self._slot.generation):
+            swapped = self._slot.present
             self._drop()
-            self._retry_at = now
+            self._retry_at = now if swapped else now + REINSERTION_S
         if self._link is None and self._slot.present and now >= self._retry_at:
             try:
                 self._link = VpcdLink(self._host, self._port)

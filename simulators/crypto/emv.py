@@ -125,16 +125,6 @@ def script_mac(mk_smi: bytes, header: bytes, atc: int, arqc: bytes, data: bytes 
     return mac(session_key(mk_smi, arqc), header + atc.to_bytes(2, "big") + arqc + data)[:SCRIPT_MAC_LENGTH]
 
 
-def script_confidential(mk_smc: bytes, arqc: bytes, plain: bytes) -> bytes:
-    """Enciphered script data (EMV Book 2, 9.3): a length byte in front, padding method 2, CBC with a zero vector."""
-    data = bytes([len(plain)]) + plain
-    if len(data) % 8:
-        data += b"\x80" + bytes(-(len(data) + 1) % 8)
-    key = session_key(mk_smc, arqc)
-    encryptor = Cipher(TripleDES(key + key[:8]), modes.CBC(bytes(8))).encryptor()
-    return encryptor.update(data) + encryptor.finalize()
-
-
 @dataclass(frozen=True, slots=True)
 class IssuerApplicationData:
     """9F10 of the test cards: length 06, key index, CVN, then four bytes of card verification results (first: length 03)."""
