@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from drivers.secret import Secret
-from terminal.adapters.sealed_box import public_bytes, seal
+from terminal.sealed_box import public_bytes, seal
 
 MAX_KEY_FILE_BYTES = 65_536
 

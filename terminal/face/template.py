@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from terminal.adapters.sealed_box import SealedBoxError, open_box
+from terminal.sealed_box import SealedBoxError, open_box
 
 SCHEMA = 1
 VALUES = 128

@@ -22,7 +22,7 @@ from simulators.bank.store import Store
 from simulators.bank.templates import Template
 from simulators.crypto.ber import objects
 from simulators.crypto.sealed_box import public_bytes
-from terminal.adapters import sealed_box as terminal_box
+from terminal import sealed_box as terminal_box
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 TEMPLATE = Template("customer", "tpl-1", "ab" * 32, bytes(range(256)) * 2)

@@ -100,13 +100,17 @@ def test_a_malformed_wish_is_refused(text: str) -> None:
 async def served(path: Path, answers: list[bytes | None], story: Callable[[Hand], Any]) -> Any:
     """Run `story` with a hand on a simulator that gives these answers, None closing the wire."""
 
+    serving: set[asyncio.Task[None] | None] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         while await reader.readline():
             answer = answers.pop(0)
             if answer is None:
                 break
             writer.write(answer)
         writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_unix_server(serve, str(path))
     hand = Hand(path)
@@ -115,6 +119,7 @@ async def served(path: Path, answers: list[bytes | None], story: Callable[[Hand]
     finally:
         hand.close()
         server.close()
+        await asyncio.gather(*(task for task in serving if task is not None))
 
 
 def test_a_hand_gets_answers_and_refusals(tmp_path: Path) -> None:

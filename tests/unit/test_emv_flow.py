@@ -18,7 +18,7 @@ from drivers.emv.terminal import OdaMethod, TerminalAid, TerminalData, Transacti
 from drivers.errors import ConfigurationFault, LinkError, ProtocolError
 from drivers.protocols.emv_tags import Tag, Tvr
 from drivers.protocols.tlv import find, parse
-from drivers.transports.base import Deadline
+from drivers.transports.base import CardChannel, Deadline
 from drivers.transports.card_memory import MemoryCardReader
 from simulators.card.capk import capk_toml
 from simulators.card.keys import load_card_keys
@@ -220,6 +220,41 @@ def test_a_cryptogram_with_a_false_signature_never_goes_online(bench: Callable[.
     assert b.tvr & Tvr.CDA_FAILED
     with pytest.raises(OutOfOrder):
         b.session.second_generate_ac(None, False, b.deadline())
+
+
+class Between:
+    """Somebody between card and terminal who changes bytes of what the card answers."""
+
+    def __init__(self, channel: CardChannel, old: bytes, new: bytes) -> None:
+        self.channel, self.old, self.new = channel, old, new
+
+    def transmit(self, apdu: bytes, deadline: Deadline) -> bytes:
+        return self.channel.transmit(apdu, deadline).replace(self.old, self.new)
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("9F36020042", "9F36020043"), ("9F270180", "9F270140"), ("9F1007060101", "9F1007060201")],
+    ids=["counter", "kind", "issuer data"],
+)
+def test_what_a_signed_answer_says_cannot_be_changed_on_the_way(tmp_path: Path, old: str, new: str) -> None:
+    b = Bench(tmp_path, "everyday")
+    assert b.slot.card
+    b.slot.card.applications[0].atc = 0x0041
+    before, after = bytes.fromhex(old), bytes.fromhex(new)
+    capks = load_capks(tmp_path / "capk.toml")
+    b.session = EmvSession(Between(MemoryCardReader(b.slot, b.clock).connect(), before, after), b.terminal, lambda n: bytes(n), capks)
+    b.select()
+    if new == "9F270140":
+        with pytest.raises(CardFault, match="gave TC where ARQC"):
+            b.first()
+        return
+    first = b.first()
+    assert first.kind is Kind.AAC and b.tvr & Tvr.CDA_FAILED
+    assert any("hash of the transaction data" in line for line in first.log)
 
 
 def test_a_final_signature_that_is_false_is_no_approval(bench: Callable[..., Bench]) -> None:

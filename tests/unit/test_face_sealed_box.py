@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terminal.adapters.sealed_box import SealedBoxError, open_box, public_bytes, seal
+from terminal.sealed_box import SealedBoxError, open_box, public_bytes, seal
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 AAD = b"customer|template-1|model|1"

@@ -15,7 +15,7 @@ from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Deadline
 from drivers.transports.memory import VirtualClock
 from simulators.camera.scenes import show
-from terminal.adapters.sealed_box import seal
+from terminal.sealed_box import seal
 from terminal.face.encoder import Face
 from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
 

@@ -16,7 +16,7 @@ from terminal.adapters.backoff import Backoff, boot_delay
 from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.keys import CardDataSealer, KeyFileError, read_key, read_private_key, read_public_key
 from terminal.adapters.link_config import LinkConfig, LinkConfigError, TlsFiles
-from terminal.adapters.sealed_box import SealedBoxError, open_box, public_bytes
+from terminal.sealed_box import SealedBoxError, open_box, public_bytes
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 PEM, PKCS8 = Encoding.PEM, PrivateFormat.PKCS8
