@@ -21,8 +21,9 @@ from drivers.protocols.tlv import find, parse
 from drivers.transports.base import CardChannel, Deadline
 from drivers.transports.card_memory import MemoryCardReader
 from simulators.card.capk import capk_toml
-from simulators.card.keys import load_card_keys
+from simulators.card.keys import icc_certificate, load_card_keys
 from simulators.card.slot import CardSlot
+from simulators.crypto.ber import tlv
 from simulators.crypto.emv import ArqcCheck, issuer_response, load_issuer_keys, script_command, script_template, verify_arqc, verify_tc
 
 NOON = datetime.datetime(2026, 11, 22, 4, 0, tzinfo=datetime.UTC)
@@ -266,6 +267,38 @@ def test_a_final_signature_that_is_false_is_no_approval(bench: Callable[..., Ben
     assert second.kind is Kind.AAC and "not genuine" in second.reason
 
 
+def test_a_certificate_of_another_card_is_refused(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    assert b.slot.card
+    files = b.slot.card.applications[0].files
+    static = b"".join(tlv(tag, value) for tag, value in files.records[2, 1]) + files.aip
+    files.records[3, 1][0] = ("9F46", icc_certificate(load_card_keys(), "6228480000000999", static)[0])
+    b.select()
+    b.first()
+    assert b.tvr & Tvr.CDA_FAILED
+    assert any("is of another card" in line for line in b.session.log)
+
+
+def test_track_2_of_another_card_is_invalid(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    assert b.slot.card
+    record = b.slot.card.applications[0].files.records[1, 1]
+    record[0] = ("57", bytes.fromhex("6228480000000999D30122200100001230"))
+    with pytest.raises(CardFault, match="track 2 and the card number") as caught:
+        b.select()
+    assert caught.value.name == "invalidData"
+
+
+def test_a_blocked_t0_card_without_a_directory_still_says_its_name(bench: Callable[..., Bench]) -> None:
+    """The warning 6283 keeps its data waiting behind GET RESPONSE."""
+    b = bench("blocked")
+    b.hand("wrong_sw", ins="A4", sw="6A82")
+    with pytest.raises(CardFault) as caught:
+        b.session.applications(b.deadline())
+    assert caught.value.name == "applicationBlocked"
+    assert any("A000000333010101 UICC DEBIT, priority 1, blocked" in line for line in b.session.log)
+
+
 def test_without_ca_keys_data_authentication_fails_and_the_bank_decides(tmp_path: Path) -> None:
     b = Bench(tmp_path, "everyday")
     b.session = EmvSession(MemoryCardReader(b.slot, b.clock).connect(), b.terminal, lambda n: bytes(n))
@@ -315,6 +348,16 @@ def test_a_card_that_forbids_cash_abroad_is_declined_here(bench: Callable[..., B
     assert b.tvr & Tvr.SERVICE_NOT_ALLOWED
 
 
+def test_a_card_that_is_not_for_cash_machines_is_declined_here(bench: Callable[..., Bench]) -> None:
+    b = bench("static")
+    assert b.slot.card
+    record = b.slot.card.applications[0].files.records[2, 1]
+    record[record.index(("9F07", bytes.fromhex("FF80")))] = ("9F07", bytes.fromhex("FD80"))
+    b.select()
+    assert b.first().kind is Kind.AAC
+    assert b.tvr & Tvr.SERVICE_NOT_ALLOWED
+
+
 def test_without_a_pin_nothing_goes_online(bench: Callable[..., Bench]) -> None:
     b = bench()
     b.select()
@@ -354,6 +397,17 @@ def test_an_approval_without_the_banks_cryptogram_is_none(bench: Callable[..., B
     b.select()
     b.first()
     assert b.session.second_generate_ac(bytes.fromhex("8A023030"), True, b.deadline()).kind is Kind.AAC
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_card_believes_the_bank_and_not_the_terminal(bench: Callable[..., Bench], which: int) -> None:
+    """An authentic refusal does not become an approval because the terminal says so."""
+    b = bench("two-applications")
+    application = b.select(which)
+    refusal = issuer_response(check(application, b.first()), False, KEYS)
+    second = b.session.second_generate_ac(refusal, True, b.deadline())
+    assert second.kind is Kind.AAC and second.reason == "declined by the card"
+    assert not b.tvr & Tvr.ISSUER_AUTHENTICATION_FAILED
 
 
 def test_the_bank_declines(bench: Callable[..., Bench]) -> None:
