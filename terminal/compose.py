@@ -26,6 +26,7 @@ from terminal.workers.page import PageProcess
 from terminal.workers.supervisor import WorkerProcess
 
 CLOSE_GRACE_S = 2.0
+FACE_AFTER_S = 1.5  # its models take a second of a core: the devices that service needs go first
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], N
     except BaseException:
         store.close()
         raise
-    workers = {device: WorkerProcess(device, settings, clock, agent.inbox.put) for device, settings in worker_settings(config).items()}
+    workers = {
+        device: WorkerProcess(device, settings, clock, agent.inbox.put, start_after_s=FACE_AFTER_S if device is Device.FACE else 0.0)
+        for device, settings in worker_settings(config).items()
+    }
     page = PageProcess(_page_arguments(config), clock, agent.inbox.put, agent.pressed, page_ready)
     file_trace = FileTrace(trace, clock) if trace else NoTrace()
     ports = Ports(clock, utc_now, store, link, sealer, workers, page, file_trace)

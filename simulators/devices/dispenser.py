@@ -16,7 +16,7 @@ from typing import Any
 
 from simulators.devices import dispenser_wire as wire
 from simulators.devices.dispenser_hands import do_by_hand
-from simulators.devices.dispenser_link import ACK_DELAY_S, ANSWER_DELAY_S, Link
+from simulators.devices.dispenser_link import Link
 from simulators.devices.dispenser_physics import CASSETTES, Cassette, Counts, Mechanics, PowerLost, Run
 
 HISTORY = 1000
@@ -27,17 +27,18 @@ MOVEMENTS = (wire.PURGE, wire.DISPENSE, wire.TEST_DISPENSE, wire.SENSOR_DIAGNOST
 
 @dataclass(slots=True)
 class Options:
-    """`last_status_survives`: nothing, reset, or power (which includes reset). `reset_replies`: 0, 1 or 2 by model."""
+    """`last_status_survives`: nothing, reset, or power (which includes reset). `reset_replies`: 0, 1 or 2 by model. `latency`: see Link."""
 
     speed: float = 1.0
     boot_s: float = 2.0
     reset_replies: int = 0
     last_status_survives: str = "nothing"
     serial_number: int = 7
+    latency: float = 1.0
 
     def check(self) -> None:
-        if not self.speed > 0 or self.boot_s < 0:
-            raise ValueError("speed must be positive and boot_s not negative")
+        if not self.speed > 0 or self.boot_s < 0 or self.latency < 0:
+            raise ValueError("speed must be positive, boot_s and latency not negative")
         if self.reset_replies not in (0, 1, 2):
             raise ValueError(f"reset_replies {self.reset_replies}: 0, 1 or 2")
         if self.last_status_survives not in ("nothing", "reset", "power"):
@@ -52,7 +53,7 @@ class Dispenser:
         self.options.check()
         self.mechanics = Mechanics(cassettes)
         self.mechanics.on_step = self._step_done
-        self.link = Link()
+        self.link = Link(self.options.latency)
         self.eeprom: dict[str, list[int]] = {key: list(value) for key, value in FACTORY.items()}
         self.eeprom_damaged = False
         self.powered = True
@@ -108,7 +109,7 @@ class Dispenser:
         self.history.append({"at": now, "command": key, "data": data.hex(), "executed": executed})
         self.totals[key] = self.totals.get(key, 0) + 1
         if refused:
-            self.link.say(wire.NAK, now + ACK_DELAY_S)
+            self.link.say(wire.NAK, now + self.link.ack_delay_s)
         elif executed and code == wire.RESET:
             self._reset(now)
         elif executed:
@@ -221,8 +222,8 @@ class Dispenser:
         self._forget(keep_last=self.options.last_status_survives != "nothing")
         self._boot_until = ready
         if self.options.reset_replies:
-            self.link.say(wire.ACK, now + ACK_DELAY_S)
-            self.link.say(wire.answer(wire.RESET), now + ACK_DELAY_S + ANSWER_DELAY_S)
+            self.link.say(wire.ACK, now + self.link.ack_delay_s)
+            self.link.say(wire.answer(wire.RESET), now + self.link.ack_delay_s + self.link.answer_delay_s)
         if self.options.reset_replies == 2:
             self.link.say(wire.answer(wire.RESET), max(ready - 0.1, now + 0.1))
 

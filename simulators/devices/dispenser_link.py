@@ -26,8 +26,12 @@ class Reply:
 
 
 class Link:
-    def __init__(self) -> None:
+    """`latency` scales how long the electronics take to acknowledge and to answer (1 = as a real unit might; 0 = at once)."""
+
+    def __init__(self, latency: float = 1.0) -> None:
         self.faults = Faults()
+        self.ack_delay_s = ACK_DELAY_S * latency
+        self.answer_delay_s = ANSWER_DELAY_S * latency
         self._ear = wire.Ear()
         self._outbox: list[tuple[float, bytes]] = []
         self._reply: Reply | None = None
@@ -45,7 +49,7 @@ class Link:
             if heard.kind == "command":
                 commands.append(heard)
             elif heard.kind == "bad":
-                self.say(wire.NAK, now + ACK_DELAY_S)
+                self.say(wire.NAK, now + self.ack_delay_s)
             elif self._reply and self._reply.repeat_at is not None:
                 self._host_answered(self._reply, heard.kind == "ack", now)
         return commands
@@ -88,27 +92,27 @@ class Link:
         """Acknowledge a command; an older answer that still waits is given up. Returns when the ACK is out."""
         self._reply = None
         if not self.faults.take("drop_ack", code):
-            self.say(wire.ACK, now + ACK_DELAY_S)
-        return now + ACK_DELAY_S
+            self.say(wire.ACK, now + self.ack_delay_s)
+        return now + self.ack_delay_s
 
     def answer(self, code: int, data: bytes, at: float) -> None:
         if self.faults.take("drop_reply", code):
             return
         delay = self.faults.take("delay_reply", code)
-        self._reply = Reply(code, data, at + ANSWER_DELAY_S + (delay.seconds if delay else 0.0))
+        self._reply = Reply(code, data, at + self.answer_delay_s + (delay.seconds if delay else 0.0))
 
     def _host_answered(self, reply: Reply, acknowledged: bool, now: float) -> None:
         if acknowledged:
             self._previous = reply.data
             self._reply = None
             if not self.faults.take("drop_close", reply.code):
-                self.say(wire.EOT, now + ACK_DELAY_S)
+                self.say(wire.EOT, now + self.ack_delay_s)
             return
         reply.naks += 1
         if reply.naks > MAX_REPEATS:
             self._reply = None
         else:
-            reply.at, reply.repeat_at = now + ANSWER_DELAY_S, None
+            reply.at, reply.repeat_at = now + self.answer_delay_s, None
 
     def forget(self) -> None:
         """The electronics restart."""

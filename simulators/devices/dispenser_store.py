@@ -137,11 +137,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--control", type=Path, required=True, help="where the control socket appears")
     parser.add_argument("--cassettes", help="JSON list of four: denomination, count, type, near_end_at, present")
     parser.add_argument("--speed", type=float, default=1.0, help="how many times faster than the real mechanics")
+    parser.add_argument("--latency", type=float, default=1.0, help="scales the electronics' time to answer; 0 answers at once")
     parser.add_argument("--last-status-survives", choices=("nothing", "reset", "power"), default="nothing")
     parser.add_argument("--reset-replies", type=int, choices=(0, 1, 2), default=0)
     parser.add_argument("--state", type=Path, help="file that keeps the notes and the EEPROM; when it exists it wins over --cassettes")
     given = parser.parse_args(arguments)
-    options = Options(given.speed, reset_replies=given.reset_replies, last_status_survives=given.last_status_survives)
+    options = Options(
+        given.speed, latency=given.latency, reset_replies=given.reset_replies, last_status_survives=given.last_status_survives
+    )
     try:
         cassettes = cassettes_from(json.loads(given.cassettes)) if given.cassettes else default_cassettes()
         device = Dispenser(cassettes, options)

@@ -61,13 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--http-port", type=int, default=0, help="port of the press door on 127.0.0.1 (0: a free one)")
     parser.add_argument("--state", type=Path, help="file that plays the pad's secure memory; without it nothing survives the process")
     parser.add_argument("--serial", default="ZT588SIM00000001", help="serial number, up to 16 characters")
+    parser.add_argument("--latency", type=float, default=1.0, help="scales the pad's time to answer; 0 answers at once")
     parser.add_argument("--keys", type=Path, default=TEST_KEYS, help="test keys injected at manufacture")
     parser.add_argument("--keep", action="store_true", help="do not end when standard input closes")
     given = parser.parse_args(arguments)
     try:
         keys = HostPinKeys.load(given.keys)
         memory = FileMemory(given.state) if given.state else VolatileMemory()
-        device = PinPad(Vault(keys.kbpk, memory, os.urandom), given.serial)
+        device = PinPad(Vault(keys.kbpk, memory, os.urandom), given.serial, given.latency)
         run(device, given.link, given.control, given.http_port, stdin_eof=not given.keep)
     except (ValueError, OSError, OverflowError) as error:
         sys.stderr.write(f"pinpad: {error}\n")

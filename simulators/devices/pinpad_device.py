@@ -39,13 +39,14 @@ REASONS = {
 
 
 class PinPad:
-    """A SerialDevice (simulators.process). `serial` has up to 16 characters."""
+    """A SerialDevice (simulators.process). `serial` has up to 16 characters; `latency` scales how long it takes to answer."""
 
-    def __init__(self, vault: Vault, serial: str = "ZT588SIM00000001") -> None:
+    def __init__(self, vault: Vault, serial: str = "ZT588SIM00000001", latency: float = 1.0) -> None:
         if not (serial.isascii() and serial.isprintable() and 4 <= len(serial) <= 16):
             raise ValueError("a serial number has 4 to 16 printable characters")
         self._vault = vault
         self._serial = serial
+        self._answer_s, self._block_s = ANSWER_S * latency, BLOCK_S * latency
         self._reader = FrameReader()
         self._keyboard = Keyboard()
         self._entry = Entry()
@@ -115,7 +116,7 @@ class PinPad:
 
     def _execute(self, text: bytes, now: float) -> tuple[bytes, float]:
         if text[:1] != b";":
-            return self._vendor.execute(text), ANSWER_S
+            return self._vendor.execute(text), self._answer_s
         head = text[:4]
         try:
             if len(head) < 4 or not head[2:].isalnum():
@@ -124,10 +125,10 @@ class PinPad:
             if self._vault.tampered and verb not in (b"S", b"X"):
                 raise VaultError("tampered")
             data = self._verbs().get(verb, self._unknown)(arguments, now)
-            return b"0" + head + data, BLOCK_S if verb == b"G" else ANSWER_S
+            return b"0" + head + data, self._block_s if verb == b"G" else self._answer_s
         except VaultError as error:
             status, number = REASONS[error.name]
-            return bytes([status]) + head + f"{number:02X}".encode(), ANSWER_S
+            return bytes([status]) + head + f"{number:02X}".encode(), self._answer_s
 
     def _verbs(self) -> dict[bytes, Callable[[str, float], bytes]]:
         return {b"S": self._status, b"L": self._load, b"P": self._start_pin, b"C": self._start_clear, b"G": self._get, b"X": self._stop}

@@ -25,11 +25,14 @@ DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the stage is set. `counts`: notes in each cassette. `mechanics`: how many times faster than real. `faces`: folder of scenes."""
+    """How the stage is set. `counts`: notes in each cassette. `mechanics`: how many times faster than real.
+
+    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes."""
 
     counts: tuple[int, int, int, int] = (200, 200, 200, 200)
     journal_counts: tuple[int, int, int, int] | None = None
     mechanics: float = 1.0
+    latency: float = 1.0
     printer_bytes_per_s: float = 960.0
     faces: Path | None = None
     scene: str = "customer"
@@ -122,14 +125,14 @@ class Stage:
             "dispenser",
             "simulators.devices.dispenser",
             *("--link", self.wire("dispenser"), "--control", self.control_path("dispenser"), "--cassettes", json.dumps(cassettes)),
-            *("--speed", str(options.mechanics), "--last-status-survives", options.last_status_survives),
+            *("--speed", str(options.mechanics), "--latency", str(options.latency), "--last-status-survives", options.last_status_survives),
             *("--state", str(folder / "dispenser.json")),
         )
         self._child(
             "pinpad",
             "simulators.devices.pinpad",
             *("--link", self.wire("pinpad"), "--control", self.control_path("pinpad"), "--serial", PAD_SERIAL),
-            *("--state", str(folder / "pinpad.json")),
+            *("--state", str(folder / "pinpad.json"), "--latency", str(options.latency)),
         )
         self._child(
             "printer",

@@ -112,9 +112,7 @@ class Restarts:
 class WorkerProcess:
     """The agent's end of one worker. Everything but the reader thread runs in the agent's thread."""
 
-    def __init__(
-        self, device: Device, settings: Mapping[str, Any], clock: Clock, inbox: Callable[[Event | Callable[[], None]], None]
-    ) -> None:
+    def __init__(self, device: Device, settings: Mapping[str, Any], clock: Clock, inbox: Inbox, *, start_after_s: float = 0.0) -> None:
         self.device = device
         self._settings = settings
         self._clock = clock
@@ -122,7 +120,7 @@ class WorkerProcess:
         self._restarts = Restarts(clock)
         self._child: Child | None = None
         self._generation = 0
-        self._start_at: float | None = clock.now()
+        self._start_at: float | None = clock.now() + start_after_s
         self._in_flight: dict[int, float] = {}
         self._heard_at = 0.0
 
