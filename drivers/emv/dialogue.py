@@ -52,9 +52,6 @@ class CardDialogue:
         data = encode(Tag.COMMAND_TEMPLATE, pdol_data)
         return self.send(Command(0x80, Ins.GET_PROCESSING_OPTIONS, 0x00, 0x00, data, 0), deadline)
 
-    def get_data(self, tag: int, deadline: Deadline) -> Response:
-        return self.send(Command(0x80, Ins.GET_DATA, tag >> 8, tag & 0xFF, le=0), deadline)
-
     def internal_authenticate(self, data: bytes, deadline: Deadline) -> Response:
         return self.send(Command(0x00, Ins.INTERNAL_AUTHENTICATE, 0x00, 0x00, data, 0), deadline)
 

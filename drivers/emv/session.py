@@ -170,12 +170,15 @@ class EmvSession:
         return self._first(file, Kind.AAC if denied else Kind.ARQC, deadline)
 
     def second_generate_ac(self, issuer_data: bytes | None, approved: bool, deadline: Deadline) -> SecondCryptogram:
-        """`issuer_data`: 8A, 91, 71, 72 as TLV; None when the bank could not be reached (asks for AAC). `approved` is the bank's word."""
+        """`issuer_data`: 8A, 91, 71, 72 as TLV; None when the bank could not be reached (asks for AAC). `approved` is the bank's word.
+
+        ProtocolError for data that are no TLV, before anything reaches the card: the caller may then ask again with None.
+        """
         file = self._selected()
         if not self._online:
             raise OutOfOrder("the first GENERATE AC gave no ARQC, or the second one was asked for already")
-        self._online = False
         answer = self._issuer_answer(issuer_data, approved)
+        self._online = False
         if answer.authentication and file.aip[0] & 0x04:
             self._external_authenticate(answer.authentication, deadline)
         before = run_scripts(self._card, answer.before, Tvr.SCRIPT_FAILED_BEFORE, self._results, self._log, deadline)

@@ -429,6 +429,15 @@ def test_the_bank_cannot_be_reached(bench: Callable[..., Bench]) -> None:
     assert final.ok and final.iad is not None and final.iad.went_offline
 
 
+def test_a_banks_answer_that_cannot_be_read_still_leaves_the_card_to_be_told(bench: Callable[..., Bench]) -> None:
+    b = bench()
+    b.select()
+    b.first()
+    with pytest.raises(ProtocolError, match="tag 91"):
+        b.session.second_generate_ac(bytes.fromhex("8A02303091FF"), True, b.deadline())
+    assert b.session.second_generate_ac(None, False, b.deadline()).kind is Kind.AAC
+
+
 def test_scripts_before_and_after(bench: Callable[..., Bench]) -> None:
     b = bench("pin-limit")
     application = b.select()
