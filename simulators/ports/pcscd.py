@@ -10,13 +10,29 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 READER_NAME = "Virtual PCD 00 00"
 DRIVERS = ("/usr/lib/pcsc/drivers/serial/libifdvpcd.so", "/usr/local/lib/pcsc/drivers/serial/libifdvpcd.so")
-# descriptor 0 carries the listening socket to descriptor 3, and LISTEN_PID must be the pid that pcscd will have
-LAUNCH = 'exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"'
+# Runs in the new process: the listening socket becomes descriptor 3 and LISTEN_PID the pid that pcscd will have. A small child
+# watches the pipe whose other end only the starting process holds: when that dies, even by SIGKILL, pcscd is ended.
+LAUNCH = """
+import os, select, signal, sys
+listener, alive = int(sys.argv[1]), int(sys.argv[2])
+pcscd = os.pidfd_open(os.getpid())
+if os.fork() == 0:
+    os.close(listener)
+    if pcscd not in select.select([pcscd, alive], [], [])[0]:
+        signal.pidfd_send_signal(pcscd, signal.SIGTERM)
+    os._exit(0)
+os.close(alive)
+os.dup2(listener, 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +44,17 @@ class Pcscd:
     port: int
     reader_name: str
     log: Path
+    alive: IO[bytes]
 
     def stop(self) -> None:
-        """TERM, then KILL. Idempotent."""
+        """TERM, then KILL. Idempotent. Not calling it is no leak: pcscd ends with the process that started it."""
         self.process.terminate()
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.alive.close()
 
 
 def missing() -> str:
@@ -91,15 +109,25 @@ def start_pcscd(folder: Path, port: int | None = None) -> Pcscd | str:
     (config / "vpcd").write_text(
         f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:{port}\nLIBPATH {driver}\nCHANNELID {port}\n', encoding="ascii"
     )
-    command = ["/bin/sh", "-c", LAUNCH, "sh", binary, "--foreground", "--config", str(config)]
+    command = [binary, "--foreground", "--config", str(config)]
     if "--disable-polkit" in _help(binary):
         command.append("--disable-polkit")
     log = folder / "pcscd.log"
+    watched, alive = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener, log.open("wb") as output:
         listener.bind(str(path))
         listener.listen(16)
-        process = subprocess.Popen(command, stdin=listener.fileno(), stdout=output, stderr=output)
-    return Pcscd(process, {**os.environ, "PCSCLITE_CSOCK_NAME": str(path)}, port, READER_NAME, log)
+        descriptors = (listener.fileno(), watched)
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-c", LAUNCH, *map(str, descriptors), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=descriptors,
+        )
+    os.close(watched)
+    env = {**os.environ, "PCSCLITE_CSOCK_NAME": str(path)}
+    return Pcscd(process, env, port, READER_NAME, log, os.fdopen(alive, "wb"))
 
 
 def _help(binary: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -221,3 +222,18 @@ def test_two_branches_side_by_side(short: Path, stack: ExitStack) -> None:
         place.insert(name)
         place.worker.ask("connect")
     assert [place.worker.ask("first")["ok"]["masked"] for place in places] == ["622848******0015", "622848******0023"]
+
+
+def test_pcscd_ends_with_the_process_that_started_it(short: Path) -> None:
+    code = "import sys, pathlib; from simulators.ports.pcscd import start_pcscd; p = start_pcscd(pathlib.Path(sys.argv[1])); "
+    code += "print(p.process.pid, flush=True); sys.stdin.read()"
+    starter = subprocess.Popen([sys.executable, "-c", code, str(short)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    assert starter.stdin and starter.stdout
+    pcscd = os.pidfd_open(int(starter.stdout.readline()))
+    assert not select.select([pcscd], [], [], 0)[0]
+    starter.kill()
+    starter.wait()
+    assert select.select([pcscd], [], [], 20)[0]
+    for stream in (starter.stdin, starter.stdout):
+        stream.close()
+    os.close(pcscd)
