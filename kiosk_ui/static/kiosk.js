@@ -4,6 +4,7 @@ import { openLink } from "/static/link.js";
 import { keypadId, screen } from "/static/screen.js";
 
 const PRESS_ANSWERED_WITHIN_MS = 2000;
+const TIGHTEST = 3;
 const root = document.getElementById("kiosk");
 const announcer = document.getElementById("announcer");
 const notice = document.getElementById("no-link");
@@ -35,6 +36,24 @@ function draw() {
   page.dataset.tone = view.tone;
   document.title = view.title;
   render(screen(view, { press, pressed, age_s: (performance.now() - began) / 1000 }), root);
+  fit();
+}
+
+// Long texts on a small panel: the least tightening at which nothing sticks out of the stage (see kiosk.css).
+function fit() {
+  for (let level = 0; level <= TIGHTEST; level++) {
+    document.documentElement.dataset.tight = String(level);
+    if (fits(root.querySelector(".stage"))) return;
+  }
+}
+
+function fits(stage) {
+  const room = stage.getBoundingClientRect();
+  const parts = [...stage.children].filter((part) => part.getClientRects().length > 0);
+  return parts.every((part) => {
+    const box = part.getBoundingClientRect();
+    return box.top >= room.top - 1 && box.bottom <= room.bottom + 1 && part.scrollWidth <= part.clientWidth + 1;
+  });
 }
 
 // What a screen reader says: the title, the hint and the facts, once for each screen.
@@ -90,4 +109,5 @@ document.addEventListener("keydown", (event) => {
 root.addEventListener("click", (event) => {
   if (event.detail > 0 && document.activeElement instanceof HTMLButtonElement) document.activeElement.blur();
 });
+addEventListener("resize", () => view !== null && fit());
 document.addEventListener("contextmenu", (event) => event.preventDefault());

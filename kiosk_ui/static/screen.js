@@ -34,7 +34,7 @@ function button(view, option, { press, pressed }, { kind, before = nothing, lang
     aria-keyshortcuts=${option.key}
     ?disabled=${pressed !== null}
     @click=${() => press(option.id)}
-  >${before}${kind === "choice" ? cap : nothing}<span class="label">${option.label}</span></button>`;
+  >${cap !== nothing && (kind === "choice" || kind === "primary") ? cap : before}<span class="label">${option.label}</span></button>`;
 }
 
 function keypadKey(id, face, label, { press, pressed }) {
@@ -127,8 +127,10 @@ export function screen(view, { press, pressed, age_s }) {
   const having = (...roles) => view.options.filter((option) => roles.includes(option.role) && !onKeypad(view, option));
   const choices = having("choice");
   const other = view.lang === "zh" ? "en" : "zh-CN";
-  const controls = html`${choiceList(view, choices, hand)}${view.keypad ? keypad(view, hand) : nothing}
-    ${having("primary").map((option) => button(view, option, hand, { kind: "primary", before: icon("check") }))}`;
+  // Few choices: the first thing to do stands first. A keypad or a table of amounts is used before it.
+  const primary = having("primary").map((option) => button(view, option, hand, { kind: "primary", before: icon("check") }));
+  const few = shape(view, choices) === "message";
+  const controls = html`${few ? primary : nothing}${choiceList(view, choices, hand)}${view.keypad ? keypad(view, hand) : nothing}${few ? nothing : primary}`;
   const foot = having("back", "cancel").map((option) => button(view, option, hand, { kind: option.role, before: icon(option.role) }));
   return html`
     <header class="top">

@@ -120,6 +120,10 @@ def test_every_screen_fits_and_can_be_read_and_touched(browser: Browser, agent: 
             page.evaluate("document.fonts.ready")
             found += [f"{screen} {lang}: {fault}" for fault in faults(page.evaluate(MEASURE))]
             shoot(page, f"kiosk-{panel}-{mode}-{lang}-{screen}")
+        for screen in ("chooseApplication", "chooseAmount", "otherAmount", "enterPin", "failure"):
+            show(page, agent, views(screen, lang, mode, picture=None, demo="模拟设备 simulated devices"))
+            expect(page.locator(".picture")).to_have_count(0)
+            found += [f"{screen} {lang} without picture: {fault}" for fault in faults(page.evaluate(MEASURE))]
     context.close()
     assert not found, "\n".join(found)
     assert complaints == []
@@ -171,6 +175,19 @@ def test_every_part_of_a_view_reaches_the_screen_reader(page: Page, agent: Any, 
                 assert text is None or text in snapshot, (screen, lang, text)
             for option in view.get("options", []):
                 expect(page.get_by_role("button", name=option["label"], exact=True)).to_have_count(1)
+
+
+def test_type_shrinks_only_when_a_view_would_not_fit(page: Page, agent: Any, views: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 1024})
+    open_page(page, agent, views)
+    show(page, agent, views("takeCard", "en", "elderly"))
+    expect(page.locator("html")).to_have_attribute("data-tight", "0")
+    long = [{"role": role, "label": "Your money", "text": "Nothing was charged. " * 5} for role in ("card", "money", "next")]
+    show(page, agent, views("failure", "en", "elderly", lines=long))
+    expect(page.locator("html")).not_to_have_attribute("data-tight", "0")
+    assert faults(page.evaluate(MEASURE)) == []
+    show(page, agent, views("takeCard", "en", "elderly"))
+    expect(page.locator("html")).to_have_attribute("data-tight", "0")
 
 
 def test_nothing_moves_for_who_asked_for_less_motion(page: Page, agent: Any, views: Any) -> None:
