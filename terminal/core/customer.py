@@ -27,7 +27,6 @@ from terminal.core.events import (
     TimerExpired,
 )
 from terminal.core.model import Device, Failure, Phase, State, Transaction
-from terminal.core.service import rest
 from terminal.core.steps import Step, ask, goto, record, stay, stop_entry
 
 PIN_MINIMUM = 4
@@ -57,8 +56,6 @@ def give_card_back(state: State, hint: str = "") -> Step:
     """The customer or the clock ended the session before the bank was asked."""
     state, commands = stop_entry(state)
     state = replace(state, transaction=None, hint=hint)
-    if not state.card_present:
-        return rest(state, *commands)
     state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
     return goto(state, Phase.EJECTING, *commands, release, seconds=state.config.timeouts.take_card_s)
 

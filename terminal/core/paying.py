@@ -144,6 +144,4 @@ def on_ejected(state: State, event: CardRemoved) -> Step:
 
 def on_not_taken_yet(state: State, event: TimerExpired) -> Step:
     """No reader here can swallow a card: go on asking."""
-    if not state.card_present:
-        return rest(state)
     return goto(state, Phase.EJECTING, seconds=state.config.timeouts.take_card_s, hint="takeCardNow")

@@ -197,8 +197,9 @@ def on_device_online(state: State, event: DeviceOnline) -> Step:
         return state, (question,)
     if state.latch is not None or state.store_failed:  # evidence: nobody touches it before a person has looked
         return reconsider(state)
+    state, commands = reconsider(state)
     state, initialise = ask(state, InitialiseDispenser, INITIALISE_S)
-    return state, (initialise,)
+    return state, (*commands, initialise)
 
 
 def on_dispenser_initialised(state: State, event: DispenserInitialised) -> Step:

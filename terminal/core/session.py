@@ -31,14 +31,15 @@ class Row:
 P = Phase
 RESTING = (P.IDLE, P.OUT_OF_SERVICE, P.EJECTING)
 AFTER_DISPENSE = (P.PRESENTING, P.FAILED)
+WITH_TIME_LIMIT = (P.CHOOSING_APPLICATION, P.ENTERING_PIN, P.CHOOSING_AMOUNT, P.ENTERING_AMOUNT)
 AMOUNT_CHOSEN = (P.FETCHING_TEMPLATE, P.PREPARING, P.FAILED)
 
 TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.UNKNOWN, e.Started): Row(service.on_started, (P.OUT_OF_SERVICE, P.RECOVERING)),
     # recovery: LAST STATUS before anything else touches the dispenser
-    (P.RECOVERING, e.LastStatusRead): Row(service.on_last_status, RESTING),
+    (P.RECOVERING, e.LastStatusRead): Row(service.on_last_status, (P.OUT_OF_SERVICE, P.EJECTING)),
     (P.RECOVERING, e.CommandFailed): Row(service.on_last_status_failed, (P.RECOVERING,)),
-    (P.RECOVERING, e.TimerExpired): Row(service.on_resolving_time_out, RESTING),
+    (P.RECOVERING, e.TimerExpired): Row(service.on_resolving_time_out, (P.OUT_OF_SERVICE, P.EJECTING)),
     (P.RECOVERING, e.CardInserted): Row(paying.on_card_waits, (P.RECOVERING,)),
     # the card
     (P.IDLE, e.CardInserted): Row(customer.on_card_inserted, (P.READING_CARD,)),
@@ -46,32 +47,32 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.READING_CARD, e.ApplicationSelected): Row(customer.on_application_selected, (P.ENTERING_PIN,)),
     (P.READING_CARD, e.CommandFailed): Row(customer.on_card_failed, (P.FAILED,)),
     (P.READING_CARD, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
-    (P.CHOOSING_APPLICATION, e.Pressed): Row(customer.on_application_choice, (P.READING_CARD, P.CHOOSING_APPLICATION, *RESTING)),
+    (P.CHOOSING_APPLICATION, e.Pressed): Row(customer.on_application_choice, (P.READING_CARD, P.CHOOSING_APPLICATION, P.EJECTING)),
     (P.CHOOSING_APPLICATION, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.CHOOSING_APPLICATION, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
     # PIN and amount
-    (P.ENTERING_PIN, e.KeyPressed): Row(customer.on_pin_key, (P.ENTERING_PIN, *RESTING)),
-    (P.ENTERING_PIN, e.Pressed): Row(customer.cancel_or_stay, (P.ENTERING_PIN, *RESTING)),
+    (P.ENTERING_PIN, e.KeyPressed): Row(customer.on_pin_key, (P.ENTERING_PIN, P.EJECTING)),
+    (P.ENTERING_PIN, e.Pressed): Row(customer.cancel_or_stay, (P.ENTERING_PIN, P.EJECTING)),
     (P.ENTERING_PIN, e.PinBlockMade): Row(customer.on_pin_block, (P.CHOOSING_AMOUNT, P.PREPARING, P.FAILED)),
     (P.ENTERING_PIN, e.CommandFailed): Row(customer.on_pin_failed, (P.ENTERING_PIN, P.FAILED)),
     (P.ENTERING_PIN, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.ENTERING_PIN, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
-    (P.CHOOSING_AMOUNT, e.Pressed): Row(customer.on_amount_choice, (P.CHOOSING_AMOUNT, P.ENTERING_AMOUNT, *AMOUNT_CHOSEN, *RESTING)),
+    (P.CHOOSING_AMOUNT, e.Pressed): Row(customer.on_amount_choice, (P.CHOOSING_AMOUNT, P.ENTERING_AMOUNT, *AMOUNT_CHOSEN, P.EJECTING)),
     (P.CHOOSING_AMOUNT, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.CHOOSING_AMOUNT, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
-    (P.ENTERING_AMOUNT, e.KeyPressed): Row(customer.on_amount_key, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, *AMOUNT_CHOSEN, *RESTING)),
-    (P.ENTERING_AMOUNT, e.Pressed): Row(customer.on_amount_press, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, *AMOUNT_CHOSEN, *RESTING)),
+    (P.ENTERING_AMOUNT, e.KeyPressed): Row(customer.on_amount_key, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, *AMOUNT_CHOSEN, P.EJECTING)),
+    (P.ENTERING_AMOUNT, e.Pressed): Row(customer.on_amount_press, (P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, *AMOUNT_CHOSEN, P.EJECTING)),
     (P.ENTERING_AMOUNT, e.TimerExpired): Row(customer.on_input_time_out, (P.STILL_THERE,)),
     (P.ENTERING_AMOUNT, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
     (P.STILL_THERE, e.Pressed): Row(
         customer.on_still_there_press,
-        (P.STILL_THERE, P.CHOOSING_APPLICATION, P.ENTERING_PIN, P.CHOOSING_AMOUNT, P.ENTERING_AMOUNT, *RESTING),
+        (P.STILL_THERE, *WITH_TIME_LIMIT, P.EJECTING),
     ),
     (P.STILL_THERE, e.KeyPressed): Row(
         customer.on_still_there_key,
-        (P.ENTERING_PIN, P.ENTERING_AMOUNT, P.CHOOSING_AMOUNT, P.CHOOSING_APPLICATION, *AMOUNT_CHOSEN, *RESTING),
+        (*WITH_TIME_LIMIT, *AMOUNT_CHOSEN, P.EJECTING),
     ),
-    (P.STILL_THERE, e.TimerExpired): Row(customer.on_left, RESTING),
+    (P.STILL_THERE, e.TimerExpired): Row(customer.on_left, (P.EJECTING,)),
     (P.STILL_THERE, e.CardRemoved): Row(customer.on_card_removed_early, (P.FAILED,)),
     # face step-up
     (P.FETCHING_TEMPLATE, e.FaceKeyMade): Row(authorising.on_face_key, (P.FETCHING_TEMPLATE,)),
@@ -102,7 +103,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.RETURNING_CARD, e.TimerExpired): Row(paying.on_card_not_taken, (P.FAILED,)),
     # the one command that moves money
     (P.DISPENSING, e.NotesDispensed): Row(paying.on_notes_dispensed, AFTER_DISPENSE),
-    (P.DISPENSING, e.CommandFailed): Row(paying.on_dispense_failed, (P.RESOLVING, *AFTER_DISPENSE)),
+    (P.DISPENSING, e.CommandFailed): Row(paying.on_dispense_failed, (P.RESOLVING, P.FAILED)),
     (P.DISPENSING, e.TimerExpired): Row(paying.on_dispense_time_out, (P.RESOLVING,)),
     (P.DISPENSING, e.CardInserted): Row(paying.on_card_waits, (P.DISPENSING,)),
     (P.RESOLVING, e.LastStatusRead): Row(service.on_last_status, AFTER_DISPENSE),
@@ -124,7 +125,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.FAILED, e.TimerExpired): Row(paying.on_finished, RESTING),
     (P.FAILED, e.CardInserted): Row(paying.on_card_waits, (P.FAILED,)),
     (P.EJECTING, e.CardRemoved): Row(paying.on_ejected, (P.IDLE, P.OUT_OF_SERVICE)),
-    (P.EJECTING, e.TimerExpired): Row(paying.on_not_taken_yet, (P.EJECTING, P.IDLE, P.OUT_OF_SERVICE)),
+    (P.EJECTING, e.TimerExpired): Row(paying.on_not_taken_yet, (P.EJECTING,)),
 }
 
 
@@ -150,17 +151,17 @@ def nothing(state: State, event: e.Event) -> Step:
 
 # The targets here are those besides staying where one is; the resting ones only from a resting phase.
 EVERYWHERE: Mapping[type[e.Event], Row] = {
-    e.DeviceOnline: Row(authorising.on_device_online, (P.FAILED, *RESTING)),
-    e.DeviceLost: Row(authorising.on_device_lost, (P.FAILED, *RESTING)),
-    e.DeviceGaveUp: Row(service.on_device_gave_up, RESTING),
+    e.DeviceOnline: Row(authorising.on_device_online, (P.FAILED, P.IDLE, P.OUT_OF_SERVICE)),
+    e.DeviceLost: Row(authorising.on_device_lost, (P.FAILED, P.OUT_OF_SERVICE)),
+    e.DeviceGaveUp: Row(service.on_device_gave_up, ()),
     e.DeviceNoted: Row(service.on_device_noted, ()),
-    e.DispenserInitialised: Row(service.on_dispenser_initialised, RESTING),
-    e.LinkUp: Row(service.on_link_up, RESTING),
-    e.LinkDown: Row(service.on_link_down, RESTING),
+    e.DispenserInitialised: Row(service.on_dispenser_initialised, (P.IDLE,)),
+    e.LinkUp: Row(service.on_link_up, (P.IDLE,)),
+    e.LinkDown: Row(service.on_link_down, (P.OUT_OF_SERVICE,)),
     e.LateResponseArrived: Row(service.on_late_response, ()),
     e.StoreFailed: Row(service.on_store_failed, (P.FAILED,)),
-    e.CardInserted: Row(service.on_card_seen, RESTING),
-    e.CardRemoved: Row(service.on_card_gone, RESTING),
+    e.CardInserted: Row(service.on_card_seen, (P.EJECTING,)),
+    e.CardRemoved: Row(service.on_card_gone, ()),
     e.CommandDone: Row(nothing, ()),
 }
 

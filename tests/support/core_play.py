@@ -18,7 +18,7 @@ from terminal.core import events as e
 from terminal.core.cash import CashUnit, DispenserResult, UnitResult
 from terminal.core.model import Candidate, CardInfo, CoreConfig, Device, Phase, PinBlock, State
 from terminal.core.recovery import CHECKPOINTS, Recovered, recover
-from terminal.core.session import answer_to, step
+from terminal.core.session import CONCERNS, TRANSITIONS, answer_to, step
 
 PAN = "6228480000000015"
 TRACK2 = "6228480000000015D30122201234567890"
@@ -158,6 +158,14 @@ def last_status(result: DispenserResult) -> Make:
     return answer(e.LastStatusRead, result=result)
 
 
+def waits(state: State) -> bool:
+    """A resting phase waits for whoever comes; every other for a timer or for the answer to a command, which has a deadline."""
+    if state.phase in (Phase.UNKNOWN, Phase.IDLE, Phase.OUT_OF_SERVICE):
+        return True
+    timed = bool(state.timer) and (state.phase, e.TimerExpired) in TRANSITIONS
+    return timed or any(device.value in state.pending for device in CONCERNS.get(state.phase, ()))
+
+
 class play:  # noqa: N801 - reads as a verb
     """A terminal in a story. `>> event` steps, `<< [...]` says what must have been done by the last event(s) since the last `<<`."""
 
@@ -200,6 +208,7 @@ class play:  # noqa: N801 - reads as a verb
                         self.take(event)
                 return
         self.state = state
+        assert waits(state), f"{state.phase.value} after {type(event).__name__}: nothing will ever come"
 
     def perform(self, command: c.Command) -> bool:
         """False when the disk refuses it."""
@@ -266,7 +275,7 @@ def everything_online(settings: CoreConfig | None = None) -> list[e.Event | Make
 def idle(settings: CoreConfig | None = None) -> play:
     story = start(settings) >> everything_online()
     assert story.state.phase is Phase.IDLE
-    story.since, story.sent = [], []
+    story.since = []
     return story
 
 
@@ -320,5 +329,5 @@ def at(phase: Phase) -> play:
     else:
         story = idle() >> REACH[phase]
     assert story.state.phase is phase, f"{story.state.phase} instead of {phase}"
-    story.since, story.sent = [], []
+    story.since = []
     return story

@@ -1,0 +1,390 @@
+"""Killed at any moment, and a disk that takes nothing more: what the journal says is enough to end every transaction, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from core_play import (
+    FACE_FROM,
+    GOOD,
+    MEMORY_GONE,
+    NOTHING_BEFORE,
+    TO_AMOUNT,
+    TO_BANK,
+    TO_CARD_BACK,
+    TO_CASH,
+    TO_DISPENSING,
+    TYPE_PIN,
+    Make,
+    aac,
+    account,
+    answer,
+    approved,
+    arqc,
+    at,
+    config,
+    decided,
+    dispensed,
+    everything_online,
+    idle,
+    initialised,
+    last_status,
+    pin_started,
+    play,
+    prepared,
+    recorded,
+    recovered_from,
+    selected,
+    start,
+    tc,
+    time_out,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from terminal.core import commands as c
+from terminal.core import events as e
+from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult
+from terminal.core.model import Device, Latch, Phase, State
+from terminal.core.recovery import (
+    Recovered,
+    latch_from_json,
+    latch_to_json,
+    recover,
+    result_from_json,
+    result_to_json,
+    units_from_json,
+    units_to_json,
+)
+from terminal.core.views import view_of
+
+ID = "T0001-00000001"
+Story = Sequence[e.Event | Make]
+
+WHOLE: Story = [*TO_CASH, e.Pressed("finish"), time_out]
+RETRIED: Story = [
+    *TO_BANK,
+    decided("DECL", "incorrectPin", ("PINR",)),
+    aac,
+    selected,
+    pin_started,
+    *TYPE_PIN,
+    prepared,
+    arqc,
+    approved,
+    tc,
+    e.CardRemoved(),
+    dispensed(GOOD),
+    e.Pressed("finish"),
+    time_out,
+]
+PARTIAL: Story = [*TO_DISPENSING, dispensed(account(1, 0, 0, 0, rejected=(0, 0, 0, 0), error=0x20)), e.Pressed("finish"), time_out]
+DOUBTFUL: Story = [*TO_DISPENSING, dispensed(account(2, 0, 0, 0, error=0x07)), time_out]
+REVERSED: Story = [*TO_BANK, approved, aac, e.CardRemoved(), time_out]
+STORIES: dict[str, tuple[Story, DispenserResult]] = {
+    "whole": (WHOLE, GOOD),
+    "retried": (RETRIED, GOOD),
+    "partial": (PARTIAL, account(1, 0, 0, 0, error=0x20)),
+    "doubtful": (DOUBTFUL, account(2, 0, 0, 0, error=0x07)),
+    "reversed": (REVERSED, GOOD),
+}
+
+
+class Killed(Exception):
+    """The agent's process is gone."""
+
+
+class Mortal(play):
+    """Dies after its n-th effect (a command performed)."""
+
+    left: int
+
+    def perform(self, command: c.Command) -> bool:
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+        return super().perform(command)
+
+
+def killed_after(effects: int, story: Story) -> tuple[Mortal, bool]:
+    begun = idle()
+    mortal = Mortal(begun.state, begun.journal)
+    mortal.outgoing, mortal.left = begun.outgoing, effects
+    try:
+        mortal >> story
+    except Killed:
+        return mortal, True
+    return mortal, False
+
+
+def effects_of(story: Story) -> int:
+    begun = idle()
+    count = len(begun.sent)
+    begun >> story
+    return len(begun.sent) - count
+
+
+def restarted(dead: play, says: DispenserResult) -> play:
+    """The journal and the outbox are what is left; the dispenser keeps its LAST STATUS."""
+    story = start(journal=dead.journal)
+    story.outgoing = [*dead.outgoing, *story.outgoing]
+    recovering = story.state.phase is Phase.RECOVERING
+    story >> everything_online()[:-1]
+    if recovering:
+        story >> last_status(says)
+    if Device.DISPENSER.value in story.state.pending:  # a latched one is not touched
+        story >> initialised
+    return story
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_killed_after_every_effect(name: str) -> None:
+    """Journal, then act: whatever was sent is in the journal, and the restart tells the bank once what is true."""
+    script, result = STORIES[name]
+    for effects in range(effects_of(script)):
+        dead, died = killed_after(effects, script)
+        assert died
+        ran = len(dead.dispenses()) == 1
+        settled_before = len(dead.advices())
+        open_before = [entry.kind for entry in dead.journal if entry.kind in ("dispenseIntended", "transactionSettled")][-1:] == [
+            "dispenseIntended"
+        ]
+        story = restarted(dead, result if ran else NOTHING_BEFORE)
+        note = f"killed after effect {effects} ({dead.sent[-1] if dead.sent else 'none'})"
+        assert len(dead.dispenses()) + len(story.dispenses()) <= 1, note
+        asked = "authorisationRequested" in dead.kinds()
+        advices = story.advices(ID)
+        last = [entry.kind for entry in dead.journal if entry.kind.startswith("authorisation")][-1:]
+        assert len(advices) == (1 if asked and last != ["authorisationDeclined"] else 0), note
+        if advices and advices[0]["transactionStatus"] != "DOBT":
+            paid = sum(unit.presented for unit in result.units) if ran else 0
+            assert advices[0]["presentedAmount"]["minor"] == paid * 10_000, note
+            assert story.state.latch is None and story.state.phase is Phase.IDLE, note
+            assert [unit.count for unit in story.state.units] == [100 - paid, 100, 100, 100], note
+        if advices and advices[0]["transactionStatus"] == "DOBT":
+            assert name == "doubtful" and ran, note
+            assert story.state.latch == Latch("outcomeUnknown", ID) and story.state.phase is Phase.OUT_OF_SERVICE, note
+        if open_before:
+            assert story.kinds().count("transactionSettled") == 1 and settled_before == 0, note
+
+
+def test_the_number_of_a_transaction_is_never_used_again() -> None:
+    """Even when nothing but its number was written before the kill."""
+    dead = idle() >> TO_AMOUNT
+    dead >> e.Pressed("amount:20000")
+    assert dead.kinds()[-1] == "transactionStarted"
+    story = restarted(dead, NOTHING_BEFORE) >> TO_BANK
+    assert [entry.transaction_id for entry in story.journal if entry.kind == "transactionStarted"] == [ID, "T0001-00000002"]
+
+
+def test_killed_again_while_it_recovers() -> None:
+    dead, _ = killed_after(effects_of(TO_DISPENSING), [*TO_DISPENSING, dispensed(GOOD)])
+    again = start(journal=dead.journal) >> e.DeviceOnline(Device.DISPENSER)
+    assert again.state.phase is Phase.RECOVERING
+    story = restarted(again, GOOD)
+    assert [one["transactionStatus"] for one in story.advices()] == ["SCSS"]
+    assert len(restarted(story, GOOD).advices()) == 1, "settled: nothing is told twice"
+
+
+def test_recovery_waits_for_the_dispenser_and_then_doubts() -> None:
+    dead, _ = killed_after(effects_of(TO_DISPENSING), [*TO_DISPENSING, dispensed(GOOD)])
+    story = start(journal=dead.journal)
+    story.since = []
+    assert story >> e.CardInserted() << [Phase.RECOVERING]
+    assert story >> time_out << [recorded("dispenseUnknown", "transactionSettled", advice="DOBT"), Phase.EJECTING]
+    assert story >> e.CardRemoved() << [recorded("serviceChanged"), Phase.OUT_OF_SERVICE]
+    assert story >> e.DeviceOnline(Device.DISPENSER) << [Phase.OUT_OF_SERVICE], "evidence is not touched"
+
+
+def test_a_dispenser_whose_memory_is_gone_leaves_doubt() -> None:
+    dead, _ = killed_after(effects_of(TO_DISPENSING), [*TO_DISPENSING, dispensed(GOOD)])
+    story = start(journal=dead.journal) >> e.DeviceOnline(Device.DISPENSER)
+    story.since = []
+    assert (
+        story >> last_status(MEMORY_GONE) << [recorded("dispenseUnknown", "transactionSettled", advice="DOBT"), recorded("serviceChanged")]
+    )
+    again = start(journal=story.journal)
+    assert again.state.latch == Latch("outcomeUnknown", ID), "the latch outlives every restart"
+    again >> everything_online()[:-1]
+    assert again.state.phase is Phase.OUT_OF_SERVICE
+
+
+def test_the_question_fails_and_is_asked_again() -> None:
+    dead, _ = killed_after(effects_of(TO_DISPENSING), [*TO_DISPENSING, dispensed(GOOD)])
+    story = start(journal=dead.journal) >> e.DeviceOnline(Device.DISPENSER)
+    story.since = []
+    refused = answer(e.CommandFailed, device=Device.DISPENSER, kind="linkError", name="noAnswer")
+    gone = answer(e.CommandFailed, device=Device.DISPENSER, kind="workerLost", name="workerLost")
+    assert story >> refused << [c.AskLastStatus, Phase.RECOVERING]
+    assert story >> gone << [Phase.RECOVERING]
+    assert story >> e.DeviceOnline(Device.DISPENSER) << [c.AskLastStatus, Phase.RECOVERING]
+
+
+def test_the_counters_of_the_journal_count_not_those_of_the_configuration() -> None:
+    story = idle() >> WHOLE
+    again = start(config(counts=(7, 7, 7, 7)), journal=story.journal)
+    assert [unit.count for unit in again.state.units] == [98, 100, 100, 100]
+
+
+# --- a disk that takes nothing more
+
+
+def records_of(story: Story) -> int:
+    begun = idle()
+    before = begun._records
+    begun >> story
+    return begun._records - before
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_the_disk_refuses_every_record_in_turn(name: str) -> None:
+    """The state stays as it was, nothing that should have followed leaves, the customer is told; the restart settles what is open."""
+    script, result = STORIES[name]
+    for number in range(1, records_of(script) + 1):
+        story = idle()
+        story.disk_full_at = story._records + number
+        seen = len(story.sent)
+        try:
+            story >> script
+        except AssertionError as error:
+            assert "was asked nothing" in str(error) or "no timer" in str(error), error  # the script goes on, the terminal does not
+        state = story.state
+        assert state.store_failed
+        assert state.phase in (Phase.FAILED, Phase.OUT_OF_SERVICE, Phase.EJECTING, Phase.THANKING), state.phase
+        ran = len(story.dispenses()) == 1
+        assert ran == ("dispenseIntended" in story.kinds())
+        assert all(not isinstance(command, c.Authorise) or "authorisationRequested" in story.kinds() for command in story.sent[seen:])
+        assert not (ran and "cardConfirmed" not in story.kinds())
+        after = restarted(story, result if ran else NOTHING_BEFORE)
+        assert len(after.advices(ID)) <= 1
+        if ran and name != "doubtful":
+            paid = sum(unit.presented for unit in result.units)
+            assert [one["presentedAmount"]["minor"] for one in after.advices(ID)] == [paid * 10_000]
+            assert sum(unit.presented for unit in after.state.units) == paid
+
+
+def full(story: play) -> play:
+    story.disk_full_at = 0
+    story.since = []
+    return story
+
+
+def test_no_dispense_without_its_intent_on_disk() -> None:
+    story = full(at(Phase.RETURNING_CARD))
+    assert story >> e.CardRemoved() << [c.ReleaseCard, Phase.FAILED]
+    assert story.state.failure is not None and (story.state.failure.reason, story.state.failure.card) == ("journalFailed", "taken")
+    assert story >> time_out << [Phase.OUT_OF_SERVICE], "the card was taken all the same: nobody waits for it"
+    assert view_of(story.state).lines[0].text == "reason.journalFailed"
+
+
+def test_no_request_without_its_entry_on_disk() -> None:
+    story = at(Phase.PREPARING) >> prepared
+    assert full(story) >> arqc << [c.ReleaseCard, Phase.FAILED]
+    assert story.state.failure is not None and story.state.failure.card == "take"
+
+
+def test_a_dispense_that_cannot_be_settled_stays_open() -> None:
+    story = full(at(Phase.DISPENSING))
+    assert story >> dispensed(GOOD) << [Phase.FAILED]
+    assert story.state.failure is not None and story.state.failure.money == "inDoubt"
+    assert story.state.open_dispense is not None
+    assert story >> time_out << [Phase.OUT_OF_SERVICE]
+    assert [one["presentedAmount"]["minor"] for one in restarted(story, GOOD).advices()] == [20_000]
+
+
+@pytest.mark.parametrize("phase", [Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING])
+def test_what_the_customer_was_told_stays_true_when_the_disk_fails_later(phase: Phase) -> None:
+    """Cash that lies in the tray is not denied because a line about the printer could not be written."""
+    story = full(at(phase))
+    before = view_of(story.state)
+    story >> e.DeviceLost(Device.FACE, "workerLost")
+    assert story.state.store_failed and view_of(story.state) == before
+    story >> e.CardRemoved()
+    while story.state.phase not in (Phase.OUT_OF_SERVICE, Phase.IDLE):
+        story >> time_out
+    assert story.state.phase is Phase.OUT_OF_SERVICE
+
+
+def test_the_disk_fails_while_a_pin_is_typed() -> None:
+    story = full(at(Phase.ENTERING_PIN))
+    assert story >> e.DeviceLost(Device.PRINTER, "workerLost") << [c.StopEntry, c.ReleaseCard, Phase.FAILED]
+    assert story.state.devices[Device.PRINTER].status == "offline"
+
+
+def test_a_dispenser_is_not_touched_when_the_journal_could_not_be_begun() -> None:
+    """Its LAST STATUS may be the only proof of what was paid before."""
+    story = play(State(config()))
+    story.disk_full_at = 0
+    story >> e.Started(Recovered()) >> e.DeviceOnline(Device.DISPENSER)
+    assert [command for command in story.sent if isinstance(command, c.DeviceCommand)] == []
+    assert (story >> time_out).state.phase is Phase.OUT_OF_SERVICE
+
+
+def test_late_news_are_not_written_any_more() -> None:
+    story = full(at(Phase.IDLE)) >> e.StoreFailed() >> time_out
+    story.since = []
+    assert story >> e.LateResponseArrived("ATMWithdrawalResponse", ID, "APPR") << [Phase.OUT_OF_SERVICE]
+    assert story >> e.LinkDown("gone") >> e.LinkUp() << [Phase.OUT_OF_SERVICE]
+
+
+# --- the fold itself
+
+
+def line(kind: str, transaction_id: str | None = None, **data: Any) -> c.Entry:
+    return c.Entry(kind, transaction_id, data)
+
+
+def test_a_first_start_knows_nothing() -> None:
+    assert recover([]) == Recovered()
+    assert recover([line("agentStarted", terminal="T0001", recovering=False)]) == Recovered()
+
+
+def test_what_is_open_before_a_checkpoint_is_closed_by_it() -> None:
+    begun = idle() >> TO_CARD_BACK
+    known = recover([*begun.journal, *(entry for entry in (idle() >> WHOLE).journal if entry.kind == "transactionSettled")])
+    assert known.open_transaction is None and known.open_dispense is None and known.last_transaction == 1
+
+
+def test_an_open_transaction_is_told_with_the_cards_last_word() -> None:
+    story = idle() >> TO_CARD_BACK
+    known = recovered_from(story.journal)
+    assert known.open_transaction is not None and known.open_transaction.card_data == "9F270140"
+    again = start(journal=story.journal)
+    assert again.advices()[0]["iccRelatedData"] == "9F270140" and again.advices()[0]["transactionStatus"] == "FAIL"
+
+
+def test_a_face_check_leaves_nothing_open() -> None:
+    story = idle(config(face_from_minor=FACE_FROM)) >> TO_AMOUNT >> e.Pressed("amount:20000")
+    assert recovered_from(story.journal).open_transaction is None
+
+
+counts = st.integers(0, 10_000)
+units = st.builds(
+    CashUnit,
+    unit=st.sampled_from("1234"),
+    denomination_minor=st.integers(1, 100_000),
+    initial=counts,
+    presented=counts,
+    rejected=counts,
+    unknown=counts,
+    accuracy=st.sampled_from(Accuracy),
+    usable=st.booleans(),
+)
+results = st.builds(
+    DispenserResult,
+    command=st.sampled_from(["dispense", "purge", "testDispense", "none"]),
+    error=st.integers(0, 255),
+    error_name=st.text(max_size=8),
+    missing=st.integers(0, 100),
+    units=st.lists(st.builds(UnitResult, counts, counts), max_size=4).map(tuple),
+)
+
+
+@given(st.lists(units, max_size=4).map(tuple), results)
+def test_values_survive_the_journal(some: tuple[CashUnit, ...], result: DispenserResult) -> None:
+    assert units_from_json(units_to_json(some)) == some
+    assert result_from_json(result_to_json(result)) == result
+    assert latch_from_json(latch_to_json(None)) is None
+    assert latch_from_json(latch_to_json(Latch("outcomeUnknown", ID))) == Latch("outcomeUnknown", ID)
