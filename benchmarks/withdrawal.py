@@ -115,9 +115,13 @@ class staged:  # noqa: N801 (a context, read as a word)
         self._stage = Stage(self._folder, options)
 
     def __enter__(self) -> tuple[Stage, Customer]:
-        self._stage.set()
         self._customer = Customer(self._stage, lambda *_: None)
-        self._customer.sees("idle")
+        try:
+            self._stage.set()
+            self._customer.sees("idle")
+        except BaseException:
+            self.__exit__()
+            raise
         return self._stage, self._customer
 
     def __exit__(self, *_: object) -> None:

@@ -83,6 +83,7 @@ def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], N
             tls=_tls_files(config),
             boot_spread_s=bank.boot_spread_s,
             max_backoff_s=bank.max_backoff_s,
+            clean_start=bank.clean_start,
             shipping=ShippingPolicy(drain_per_s=bank.drain_per_s),
         )
         link = BankLink(link_config, config.terminal.store, agent.from_link)

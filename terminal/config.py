@@ -51,6 +51,7 @@ class BankSection:
     boot_spread_s: float = 60.0
     max_backoff_s: float = 300.0
     drain_per_s: float = 20.0
+    clean_start: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class PinPadSection(SerialSection):
 
 @dataclass(frozen=True, slots=True)
 class CardSection:
-    """`reader`: "pcsc" (a reader whose name contains `name`) or "vpcd" (we play the reader of the vpcd wire on `port`)."""
+    """`reader`: "pcsc" (the first whose name fits `name`, with * and ? as in file names; empty: any) or "vpcd" (we play the reader of the vpcd wire on `port`)."""
 
     ca_keys: Path
     reader: str = "pcsc"

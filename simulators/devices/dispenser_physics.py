@@ -96,7 +96,7 @@ class Mechanics:
     # ---- movements ----
 
     def dispense(self, quantities: Sequence[int], order: Sequence[int], counts: Counts, *, to_reject: bool) -> Run:
-        """`quantities` by cassette type, picked in `order` of types. None asked for at all: "no cassette requested" (24h), nothing moves."""
+        """`quantities` by cassette type, picked in `order` of types. Nothing asked for: "no cassette requested" (24h)."""
         if not any(quantities):
             counts.error = NO_CASSETTE
             return

@@ -5,6 +5,7 @@ Every step is told with its time. A customer who does not see what he waits for 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class Customer:
         self._tell = tell
         self._patience_s = patience_s
         self._page: ClientConnection | None = None
+        self._open = contextlib.ExitStack()
         self.view: dict[str, Any] = {}
         self.screens: list[str] = []
 
@@ -37,7 +39,7 @@ class Customer:
         while self._page is None:
             url = self._stage.kiosk_url.rstrip("/")
             try:
-                self._page = connect(url.replace("http", "ws") + "/view", origin=Origin(url), open_timeout=5)
+                self._page = self._open.enter_context(connect(url.replace("http", "ws") + "/view", origin=Origin(url), open_timeout=5))
             except (OSError, ConnectionClosed, TimeoutError) as error:
                 if time.monotonic() > until:
                     raise StageError(f"the kiosk page at {url} cannot be reached: {error}") from error
@@ -109,9 +111,8 @@ class Customer:
         self._tell("customer", f"takes the receipt ({len(lines)} lines)")
 
     def goes(self) -> None:
-        if self._page is not None:
-            self._page.close()
-            self._page = None
+        self._open.close()
+        self._page = None
 
 
 def _lines(view: dict[str, Any]) -> str:

@@ -44,6 +44,7 @@ class Options:
     cards_by: str = "pcsc"
     last_status_survives: str = "reset"
     broker_url: str | None = None
+    broker_kind: str | None = None
 
 
 class Stage:
@@ -65,7 +66,7 @@ class Stage:
     def set(self) -> None:
         for name in ("controls", "wires", "logs", "pictures"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.broker = start_broker(self.folder / "broker", url=self.options.broker_url)
+        self.broker = start_broker(self.folder / "broker", url=self.options.broker_url, kind=self.options.broker_kind)
         port = self._start_reader()
         self._start_simulators(port)
         for child in self.children.values():
@@ -184,7 +185,13 @@ class Stage:
                 "language": options.language,
                 "demo_badge": "模拟设备 simulated devices",
             },
-            "bank": {"url": self.broker.url, "public_key": "bank-key.hex", "boot_spread_s": 0.0, "max_backoff_s": 2.0},
+            "bank": {
+                "url": self.broker.url,
+                "public_key": "bank-key.hex",
+                "boot_spread_s": 0.0,
+                "max_backoff_s": 2.0,
+                "clean_start": self.broker.kind != "iotcore",
+            },
             "cash": {
                 "presets_minor": [10_000, 20_000, 30_000, 50_000, 100_000, 200_000],
                 "limit_minor": 300_000,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from simulators.broker.start import BrokerError
+from simulators.broker.start import BrokerError, free_port
 from simulators.stage.processes import StageError
 from simulators.stage.setting import Options, Stage, clean
 
@@ -23,10 +24,15 @@ def main(arguments: argparse.Namespace) -> int:
         folder = Path(tempfile.mkdtemp(prefix="branch-"))
     if not arguments.keep:
         clean(folder)
+    try:
+        kiosk_port, bench_port = _port(arguments.kiosk_port, "--kiosk-port"), _port(arguments.bench_port, "--bench-port")
+    except StageError as error:
+        sys.stderr.write(f"up: {error}\n")
+        return 1
     options = Options(
         faces=arguments.faces,
-        kiosk_port=arguments.kiosk_port,
-        bench_port=arguments.bench_port,
+        kiosk_port=kiosk_port,
+        bench_port=bench_port,
         bench=True,
         broker_url=arguments.broker,
         printer_bytes_per_s=4800.0,
@@ -49,6 +55,17 @@ def main(arguments: argparse.Namespace) -> int:
         print("\nending", flush=True)
         stage.strike()
     return 0
+
+
+def _port(number: int, option: str) -> int:
+    """The port, or a free one for 0. Said at once when it is taken, not by a page that never comes."""
+    if number == 0:
+        return free_port()
+    try:
+        with socket.create_server(("127.0.0.1", number)):
+            return number
+    except OSError as error:
+        raise StageError(f"port {number} of 127.0.0.1 cannot be used ({error.strerror}); choose another with {option}") from None
 
 
 def _say_where(stage: Stage, began: float) -> None:

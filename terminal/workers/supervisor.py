@@ -129,6 +129,8 @@ class WorkerProcess:
         return self._child.pid if self._child else None
 
     def send(self, command: DeviceCommand) -> None:
+        if self._generation == 0:  # wanted before its turn to start
+            self._start()
         if self._child is None or not self._child.send(encode(command)):
             self._inbox(CommandFailed(command.command_id, command.device, "workerLost", "workerLost"))
             return

@@ -164,7 +164,7 @@ def open_reader(settings: Mapping[str, Any], clock: Clock) -> OpenReader:
         return lambda: VpcdReader("127.0.0.1", settings["port"], clock)
     from drivers.transports.pcsc import PcscReader
 
-    return lambda: PcscReader(settings["name"], clock)
+    return lambda: PcscReader(settings["name"] or "*", clock)
 
 
 def build(settings: Mapping[str, Any]) -> CardService:

@@ -1,0 +1,86 @@
+"""`up` as a newcomer has it: both pages answer, Ctrl-C ends every process it started, the agent is started again when it dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.wire
+ROOT = Path(__file__).parents[2]
+
+
+def family_of(session: int) -> set[int]:
+    """Processes whose environment names this run's folder: whoever started them."""
+    mark = f"BRANCH_RUN={session}".encode()
+    found = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (path / "environ").read_bytes().split(b"\0") and (path / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                found.add(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(true: object, within_s: float = 30.0) -> None:
+    until = time.monotonic() + within_s
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("up")
+    mark = os.getpid()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulators", "up", "--kiosk-port", "0", "--bench-port", "0", "--folder", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "BRANCH_RUN": str(mark)},
+    )
+    assert process.stdout is not None
+    urls: dict[str, str] = {}
+    for line in process.stdout:
+        if match := re.match(r"\s+(kiosk|bench)\s+(http://\S+)", line):
+            urls[match[1]] = match[2]
+        if "Ctrl-C" in line:
+            break
+    for name, url in urls.items():
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.status == 200, name
+    assert set(urls) == {"kiosk", "bench"}
+    family = family_of(mark) - {mark}
+    assert len(family) > 8
+    agent = next(pid for pid in family if b"terminal.toml" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(agent, signal.SIGKILL)
+    assert "starting it again" in next(line for line in process.stdout if "agent ended" in line)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    wait_until(lambda: not family_of(mark) - {mark})
+    process.stdout.close()
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "simulators", "up", "--kiosk-port", port, "--folder", str(tmp_path / "up")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert port in done.stderr and "--kiosk-port" in done.stderr and "Traceback" not in done.stderr
