@@ -93,6 +93,8 @@ def mix(units: Sequence[CashUnit], amount_minor: int, max_notes: int) -> tuple[i
     """
     order = sorted(range(len(units)), key=lambda i: -units[i].denomination_minor)
     steps = [gcd(*(units[i].denomination_minor for i in order[place:])) for place in range(len(order))]
+    held = [sum(units[i].denomination_minor * units[i].count for i in order[place:] if units[i].usable) for place in range(len(order))]
+    tried: dict[tuple[int, int], int] = {}  # the fewest notes with which a place and a rest were reached: more cannot end better
     best: tuple[int, tuple[int, ...]] | None = None
 
     def search(position: int, left_minor: int, used: int, chosen: tuple[int, ...]) -> None:
@@ -101,8 +103,11 @@ def mix(units: Sequence[CashUnit], amount_minor: int, max_notes: int) -> tuple[i
             if best is None or used < best[0]:
                 best = (used, chosen + (0,) * (len(order) - position))
             return
-        if position == len(order) or left_minor % steps[position]:
+        if position == len(order) or left_minor % steps[position] or left_minor > held[position]:
             return
+        if tried.get((position, left_minor), used + 1) <= used:
+            return
+        tried[position, left_minor] = used
         unit = units[order[position]]
         room = max_notes - used if best is None else min(max_notes, best[0] - 1) - used
         if room * unit.denomination_minor < left_minor:  # even this, the largest left, cannot do it in fewer notes
