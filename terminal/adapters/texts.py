@@ -14,6 +14,7 @@ from terminal.core.commands import PrintReceipt, ReceiptText
 from terminal.core.views import Line, Option, View
 
 LOCALES = {"zh": "zh_CN", "en": "en_GB"}
+HOME = "zh_CN"  # where the terminal stands: 100 yuan are ¥100 there in every language
 DIGITS = "零壹贰叁肆伍陆柒捌玖"
 PLACES = ("", "拾", "佰", "仟")
 GROUPS = ("", "万", "亿")
@@ -36,13 +37,11 @@ def say(language: str, key: str, values: Mapping[str, Any], currency: str) -> st
 
 @functools.lru_cache(maxsize=512)
 def money(minor: int, currency: str, language: str) -> str:
-    """CLDR currency format; whole amounts without a fraction, as on a keypad."""
-    from babel.numbers import format_currency
+    """The currency's sign as at home, CLDR digits; whole amounts without a fraction, as on a keypad."""
+    from babel.numbers import format_decimal, get_currency_symbol
 
-    whole = minor % 100 == 0
-    return str(
-        format_currency(Decimal(minor) / 100, currency, "¤#,##0" if whole else None, locale=LOCALES[language], currency_digits=not whole)
-    )
+    amount = format_decimal(Decimal(minor) / 100, "#,##0" if minor % 100 == 0 else "#,##0.00", locale=LOCALES[language])
+    return f"{get_currency_symbol(currency, locale=HOME)}{amount}"
 
 
 def capitals(minor: int) -> str:

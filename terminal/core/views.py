@@ -119,6 +119,7 @@ def _application(state: State) -> View:
         "chooseApplication",
         hint="chooseApplication.hint",
         options=(*options, *_languages(state), CANCEL),
+        picture="cards",
         seconds=state.config.timeouts.input_s,
     )
 
@@ -149,6 +150,7 @@ def _amount(state: State) -> View:
         "chooseAmount",
         hint=_hint(state, "chooseAmount"),
         options=(*options, other, *_languages(state), CANCEL),
+        picture="money",
         tone="attention" if state.hint else "normal",
         seconds=state.config.timeouts.input_s,
     )
@@ -183,7 +185,7 @@ def _still_there(state: State) -> View:
         "stillThere",
         hint="stillThere.hint",
         options=(*options, *_languages(state)),
-        picture="warning",
+        picture="time",
         tone="attention",
         seconds=state.config.timeouts.still_there_s,
     )

@@ -36,7 +36,7 @@ def shot(page: Page, name: str) -> None:
     """For the README. The camera's photographs are not ours: they stay out of the pictures."""
     if SHOTS:
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        page.evaluate("document.querySelectorAll('.scenes img').forEach((image) => { image.hidden = true; })")
+        page.evaluate("document.querySelectorAll('.scenes img').forEach((image) => { image.style.visibility = 'hidden'; })")
         page.screenshot(path=f"{SHOTS}/{name}.png", animations="disabled")
 
 

@@ -28,7 +28,7 @@ function cassette(one, hand) {
   return html`<div class="cassette ${level}">
     <b>${one.unit}: ${one.denomination}</b>
     <span class="count">${one.present ? one.remaining : "pulled out"}</span>
-    <meter min="0" max=${Math.max(FULL_CASSETTE, one.remaining)} low=${one.near_end_at} value=${one.present ? one.remaining : 0} aria-label="Notes in cassette ${one.unit}"></meter>
+    <meter min="0" max=${Math.max(one.initial, one.remaining, 1)} low=${one.near_end_at} value=${one.present ? one.remaining : 0} aria-label="Notes in cassette ${one.unit}"></meter>
     <span>${one.near_end ? "nearly empty, " : ""}of ${one.initial} loaded</span>
     <div class="row">
       <button @click=${() => hand.do("dispenser", one.present ? "remove_cassette" : "insert_cassette", { unit: one.unit })}>${one.present ? "Pull out" : "Push in"}</button>
@@ -42,7 +42,7 @@ function rejects(dispenser, hand) {
   const bin = dispenser.reject_bin;
   return html`<div class="cassette ${bin.present ? "" : "out"}">
     <b>Reject bin</b>
-    <span class="count">${bin.present ? bin.notes.length : "pulled out"}</span>
+    <span class="count">${bin.present ? bin.notes.reduce((sum, count) => sum + count, 0) : "pulled out"}</span>
     <div class="row">
       <button @click=${() => hand.do("dispenser", "reject_bin", { present: !bin.present })}>${bin.present ? "Pull out" : "Push in"}</button>
       <button @click=${() => hand.do("dispenser", "reject_bin", { empty: true })}>Empty</button>
