@@ -1,9 +1,9 @@
 """./run bench withdrawal: our own time in a withdrawal, per step; the bank link; the card; start, recovery, memory, idle load.
 
 Own time is everything between what a person or the host does and what the terminal then shows or sends: workers, wires, journal,
-page. Mechanics are made a thousand times faster than real and the simulated electronics answer at once, so that what is left of a
-dispense is ours; the time a person takes is between the intervals; the host's own time (its own measurement, commit included) is taken
-out of the authorisation. The last line is one JSON object.
+page. Mechanics are made a thousand times faster than real, the simulated electronics answer at once and the simulated printer paints no
+pictures, so that what is left is ours; the time a person takes is between the intervals; the host's own time (its own measurement,
+commit included) is taken out of the authorisation. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ def withdraw(scene: Scene) -> None:
 
 
 def measure_withdrawals(count: int, say: Callable[[str], None]) -> dict[str, Any]:
-    with staged(Options(mechanics=FAST, latency=0.0, printer_bytes_per_s=1e6, counts=(2000, 500, 500, 500))) as (stage, customer):
+    with staged(Options(mechanics=FAST, latency=0.0, printer_bytes_per_s=1e6, pictures=False, counts=(2000, 500, 500, 500))) as (
+        stage,
+        customer,
+    ):
         scene = Scene(stage, customer, lambda *_: None)
         for number in range(count):
             say(f"withdrawal {number + 1}/{count}")

@@ -34,6 +34,7 @@ class Options:
     mechanics: float = 1.0
     latency: float = 1.0
     printer_bytes_per_s: float = 960.0
+    pictures: bool = True
     faces: Path | None = None
     scene: str = "customer"
     kiosk_port: int = 0
@@ -138,8 +139,9 @@ class Stage:
         self._child(
             "printer",
             "simulators.devices.printer",
-            *("--link", self.wire("printer"), "--control", self.control_path("printer"), "--pictures", str(folder / "pictures")),
+            *("--link", self.wire("printer"), "--control", self.control_path("printer")),
             *("--bytes-per-s", str(options.printer_bytes_per_s)),
+            *(("--pictures", str(folder / "pictures")) if options.pictures else ()),
         )
         self._card_port = card_port
         self._child("card", "simulators.card", "--port", str(card_port), "--control", self.control_path("card"))
