@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
         config = load(arguments.config)
         if arguments.command == "journal":
             return _journal(config, arguments)
+        if arguments.command == "cash":
+            return _cash(config, arguments)
         return serve(config, arguments)
     except ConfigError as error:
         return _refuse(str(error))
@@ -38,7 +40,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     common.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="the terminal's TOML file")
     parser = argparse.ArgumentParser(prog="branch-terminal", description="The device agent of one terminal.", parents=[common])
     parser.add_argument("--trace", type=Path, help="write names and times of events, commands and views to this file")
-    commands = parser.add_subparsers(dest="command", metavar="journal")
+    commands = parser.add_subparsers(dest="command", metavar="journal|cash")
     journal = commands.add_parser("journal", help="verify or show the electronic journal", parents=[common])
     what = journal.add_subparsers(dest="what", required=True)
     verify = what.add_parser("verify", help="check the hash chain", parents=[common])
@@ -47,10 +49,33 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         one.add_argument("--json", action="store_true", help="JSON instead of sentences")
     show.add_argument("--transaction", help="only this transaction")
     show.add_argument("--kind", action="append", help="only entries of this kind (may be repeated)")
+    _cash_arguments(commands.add_parser("cash", help="show the counters, reconcile a doubtful payout", parents=[common]), common)
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "config"):
         parser.error("--config FILE is needed")
     return arguments
+
+
+def _cash_arguments(cash: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    what = cash.add_subparsers(dest="what", required=True)
+    what.add_parser("show", help="units and latch, as JSON", parents=[common])
+    reconcile = what.add_parser("reconcile", help="open a latched cash-out after counting", parents=[common])
+    reconcile.add_argument("--transaction", required=True, help="the reference of the doubtful transaction")
+    reconcile.add_argument("--presented-minor", type=int, required=True, help="what the customer really got, in minor units")
+    reconcile.add_argument("--by", required=True, help="who counted")
+
+
+def _cash(config: Config, arguments: argparse.Namespace) -> int:
+    from terminal import cash_cli
+    from terminal.adapters.keys import KeyFileError
+    from terminal.adapters.store_file import StoreFailed
+
+    try:
+        if arguments.what == "show":
+            return cash_cli.show(config)
+        return cash_cli.settle_doubt(config, arguments.transaction, arguments.presented_minor, arguments.by)
+    except (KeyFileError, StoreFailed, ValueError) as error:
+        return _refuse(str(error))
 
 
 def _journal(config: Config, arguments: argparse.Namespace) -> int:

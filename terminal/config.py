@@ -98,7 +98,9 @@ class PinPadSection(SerialSection):
 
 @dataclass(frozen=True, slots=True)
 class CardSection:
-    """`reader`: "pcsc" (the first whose name fits `name`, with * and ? as in file names; empty: any) or "vpcd" (we play the reader of the vpcd wire on `port`)."""
+    """`reader`: "pcsc" (the first whose name fits `name`, with * and ? as in file names; empty: any), or "vpcd" (this program plays
+    the reader's side of the vpcd wire on `port`).
+    """
 
     ca_keys: Path
     reader: str = "pcsc"

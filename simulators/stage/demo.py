@@ -93,7 +93,7 @@ def passed(line: dict[str, Any]) -> bool:
 
 def judge(stage: Stage, scenario: Scenario) -> dict[str, Any]:
     """Count the notes, ask the bank, verify the chain. The terminal's word alone counts for nothing here."""
-    debited, transaction = settled_at_the_bank(stage, scenario)
+    debited, transaction = settled_at_the_bank(stage)
     truth = stage.hand("dispenser").call("state")
     outside = [(cassette, count) for cassette, count in (*truth["outlet"],)] + [
         (number, count) for number, count in enumerate(truth["taken"], 1)
@@ -124,7 +124,7 @@ def _elsewhere(truth: dict[str, Any], unit: int) -> int:
     return int(path + outlet + truth["reject_bin"]["notes"][at] + truth["taken"][at] + truth["by_hand"][at])
 
 
-def settled_at_the_bank(stage: Stage, scenario: Scenario) -> tuple[int, dict[str, Any] | None]:
+def settled_at_the_bank(stage: Stage, *, in_doubt_counts: bool = True) -> tuple[int, dict[str, Any] | None]:
     """Wait until nothing is on its way any more (no hold, or DOBT); what the card's account lost, and its last transaction."""
     bank = stage.hand("bank")
     until = time.monotonic() + SETTLE_S
@@ -133,7 +133,7 @@ def settled_at_the_bank(stage: Stage, scenario: Scenario) -> tuple[int, dict[str
         transactions = books["transactions"]
         open_holds = sum(account["held_minor"] for account in books["accounts"])
         doubtful = any(one["status"] == "inDoubt" for one in transactions)
-        if (not open_holds or doubtful) or time.monotonic() > until:
+        if not open_holds or (doubtful and in_doubt_counts) or time.monotonic() > until:
             break
         time.sleep(0.05)
     clearing = next((account for account in books["accounts"] if account["name"] == f"cash:{_terminal(transactions)}"), None)

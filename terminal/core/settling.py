@@ -60,6 +60,21 @@ def settle_in_doubt(state: State, dispense: OpenDispense, cause: str, result: Di
     return state, Record((Entry("dispenseUnknown", dispense.transaction_id, data), *settled.entries), (*settled.outgoing, alarm))
 
 
+def reconcile(state: State, requested_minor: int, presented_minor: int, by: str) -> tuple[State, Record]:
+    """A person has counted: the latch opens, and the bank hears what was really presented. Counters stay inaccurate until an exchange."""
+    if state.latch is None:
+        raise ValueError("cash-out is not latched: there is nothing to reconcile")
+    transaction_id = state.latch.transaction_id
+    state = replace(state, latch=None)
+    status, reason = ("SCSS", "") if presented_minor else ("FAIL", "MALF")
+    if presented_minor not in (0, requested_minor):
+        reason = "MALF"
+    state, settled = _settled(state, transaction_id, requested_minor, presented_minor, status, reason, [], "", True)
+    advice = Outgoing("txn", settled.outgoing[0].type, {**settled.outgoing[0].data, "reconciles": True})
+    counted = Entry("cashOutReconciled", transaction_id, {"by": by, "presentedMinor": presented_minor})
+    return state, Record((counted, *settled.entries), (advice,))
+
+
 def checkpoint(state: State) -> Mapping[str, Any]:
     """What recovery starts from."""
     return {"units": units_to_json(state.units), "latch": latch_to_json(state.latch), "lastTransaction": state.last_transaction}

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from drivers.devices.camera import Camera
 from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Clock, Deadline
-from terminal.sealed_box import public_bytes
 from terminal.face.encoder import DlibEncoder, Encoder, Face
 from terminal.face.models import find_models
 from terminal.face.template import TemplateRefused, open_template
+from terminal.sealed_box import public_bytes
 
 if TYPE_CHECKING:
     from drivers.devices.camera import Frame
