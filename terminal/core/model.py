@@ -1,6 +1,6 @@
 """The state of a terminal as values. Everything is frozen; `dataclasses.replace` makes the next one.
 
-Enum values are the words of XFS4IoT and ISO 20022 (see docs/vocabulary.md).
+Enum values are the words of XFS4IoT and ISO 20022 (see docs/architecture.md).
 """
 
 from __future__ import annotations
