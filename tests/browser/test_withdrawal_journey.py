@@ -40,6 +40,16 @@ def shot(page: Page, name: str) -> None:
         page.screenshot(path=f"{SHOTS}/{name}.png", animations="disabled")
 
 
+def kiosk_shot(stage: Stage, page: Page, name: str) -> None:
+    """The customer's page alone, as on its own panel."""
+    if SHOTS:
+        alone = page.context.new_page()
+        alone.goto(stage.kiosk_url)
+        expect(alone.locator("#title")).not_to_be_empty()
+        alone.screenshot(path=f"{SHOTS}/{name}.png", animations="disabled")
+        alone.close()
+
+
 class Hands:
     """A person with a mouse before both pages."""
 
@@ -78,7 +88,7 @@ def test_card_pin_amount_face_cash_receipt(stage: Stage, page: Page) -> None:
     hands.shown("Please enter your PIN")
     hands.type_pin("135790")
     hands.shown("How much would you like?")
-    shot(page, "bench-amount")
+    kiosk_shot(stage, page, "kiosk-amount")
     hands.choose("amount:100000")
     hands.shown("Please take your card")
     hands.bench("Take the card out")
@@ -88,7 +98,6 @@ def test_card_pin_amount_face_cash_receipt(stage: Stage, page: Page) -> None:
     hands.choose("receipt")
     hands.shown("Please take your receipt")
     expect(page.get_by_role("region", name="The last receipt").locator("img")).to_be_visible(timeout=LONG_MS)
-    shot(page, "bench-receipt")
     hands.bench("Take the receipt")
     hands.choose("ok")
     hands.shown("请插入银行卡")
