@@ -15,9 +15,9 @@ from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Deadline
 from drivers.transports.memory import VirtualClock
 from simulators.camera.scenes import show
-from terminal.sealed_box import seal
 from terminal.face.encoder import Face
 from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
+from terminal.sealed_box import seal
 
 MODEL = "ab" * 32
 ENROLLED = [1.4 / math.sqrt(128)] * 128
