@@ -39,6 +39,7 @@ PRESSES = [
     "amount:50000",
     "language:en",
 ]
+TROUBLE = ["killed", "workerDies", "silent", "diskFull", "killedWhenItAnswers", "refused", "answer", "outcomeUnknown", "workerLost"]
 ASKED, DECLINED = "authorisationRequested", "authorisationDeclined"
 
 
@@ -55,6 +56,8 @@ class Unit:
         self.rejected = [0, 0, 0, 0]
         self.memory: DispenserResult = MEMORY_GONE
         self.fault = ""
+        self.not_initialised = False
+        """An initialisation failed: the service says that the unit is there again at its next good look."""
 
     def prepare(self, quantities: tuple[int, ...]) -> DispenserResult:
         """As the service does: the account of nothing, when the last one could be taken for this dispense's."""
@@ -113,8 +116,8 @@ class Terminal(play):
 
 
 class World(RuleBasedStateMachine):
-    @initialize()
-    def power_on(self) -> None:
+    @initialize(to=st.sampled_from([Phase.IDLE, Phase.AUTHORISING, *[Phase.RETURNING_CARD, Phase.DISPENSING] * 3]))
+    def power_on(self, to: Phase) -> None:
         self.unit = Unit()
         self.journal: list[c.Entry] = []
         self.outgoing: list[c.Outgoing] = []
@@ -124,6 +127,7 @@ class World(RuleBasedStateMachine):
         self.dies_in = -1
         self.boot()
         self.all_online()
+        self.a_customer_who_knows_what_to_do(to)
 
     def boot(self) -> None:
         """The agent starts: nothing is known but the journal, no worker is up yet."""
@@ -216,17 +220,26 @@ class World(RuleBasedStateMachine):
         if self.state.timer:
             self.feed(e.TimerExpired(self.state.timer))
 
-    @rule(to=st.sampled_from([Phase.CHOOSING_AMOUNT, Phase.AUTHORISING, Phase.RETURNING_CARD, Phase.DISPENSING, Phase.PRESENTING]))
+    @rule(
+        to=st.sampled_from(
+            [Phase.DISPENSING, Phase.CHOOSING_AMOUNT, Phase.AUTHORISING, Phase.RETURNING_CARD, Phase.DISPENSING, Phase.PRESENTING]
+        )
+    )
     def a_customer_who_knows_what_to_do(self, to: Phase) -> None:
-        """Straight to a phase where it matters, unless something is in the way."""
+        """Straight to a phase where it matters, unless something is in the way. A customer before is seen off."""
         moves = {
             Phase.IDLE: self.insert,
             Phase.CHOOSING_APPLICATION: lambda: self.press(f"application:{DEBIT.aid}"),
             Phase.ENTERING_PIN: self.type_pin,
             Phase.CHOOSING_AMOUNT: lambda: self.press("amount:20000"),
             Phase.RETURNING_CARD: self.take_card,
+            Phase.EJECTING: self.take_card,
+            **dict.fromkeys((Phase.PRESENTING, Phase.THANKING, Phase.FAILED, Phase.STILL_THERE), self.time_passes),
+            Phase.OUT_OF_SERVICE: self.all_online,
         }
-        for _ in range(12):
+        if self.state.store_failed:
+            self.restart()
+        for _ in range(16):
             if self.state.phase is to:
                 return
             if self.state.phase in moves:
@@ -288,6 +301,7 @@ class World(RuleBasedStateMachine):
         """Nothing was done."""
         device = data.draw(st.sampled_from(self.waiting()))
         command = self.queues[device].pop(0)
+        self.unit.not_initialised = self.unit.not_initialised or isinstance(command, c.InitialiseDispenser)
         self.feed(e.CommandFailed(command.command_id, device, kind, "cannot"))
 
     @precondition(lambda self: any(isinstance(one, c.Dispense) for one in self.queues[Device.DISPENSER][:1]))
@@ -335,8 +349,9 @@ class World(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(["", "jam"]))
     def the_dispensers_fault_changes(self, fault: str) -> None:
-        if fault != self.unit.fault:
+        if fault != self.unit.fault or self.unit.not_initialised:
             self.unit.fault = fault
+            self.unit.not_initialised = False
             if self.alive[Device.DISPENSER]:
                 self.feed(e.DeviceOnline(Device.DISPENSER))
 
@@ -377,9 +392,37 @@ class World(RuleBasedStateMachine):
 
     # --- the agent's own end
 
-    @rule(executed=st.booleans())
-    def killed(self, executed: bool) -> None:
+    @rule(executed=st.booleans(), online=st.sampled_from([True, True, False]))
+    def killed(self, executed: bool, online: bool) -> None:
         self.restart(executed)
+        if online:
+            self.all_online()
+
+    @rule(what=st.sampled_from(TROUBLE), executed=st.booleans(), error=st.sampled_from([0x01, 0x20, 0x07]), notes=st.integers(0, 1))
+    def trouble_while_cash_is_paid(self, what: str, executed: bool, error: int, notes: int) -> None:
+        """The few moments that matter most, sought out."""
+        self.a_customer_who_knows_what_to_do(Phase.DISPENSING)
+        head = self.queues[Device.DISPENSER][:1]
+        if self.state.phase is not Phase.DISPENSING or not head or not isinstance(head[0], c.Dispense):
+            return
+        if what == "killed":
+            self.killed(executed, True)
+        elif what == "workerDies":
+            self.a_worker_dies(executed, Device.DISPENSER)
+        elif what == "silent":
+            self.time_passes()
+        elif what == "diskFull":
+            self.the_disk_is_full(1)
+            self.answer(Device.DISPENSER)
+        elif what == "killedWhenItAnswers":
+            self.killed_soon(notes)
+            self.answer(Device.DISPENSER)
+            self.all_online()
+        elif what == "refused":
+            self.queues[Device.DISPENSER].pop(0)
+            self.feed(e.CommandFailed(head[0].command_id, Device.DISPENSER, "deviceFault" if executed else "linkError", "cannot"))
+        else:
+            self.a_dispense_goes_wrong(notes, error, 0, what)
 
     @rule(effects=st.integers(0, 3))
     def killed_soon(self, effects: int) -> None:
@@ -449,9 +492,8 @@ class World(RuleBasedStateMachine):
         self.dies_in = -1
         if self.state.store_failed or self.terminal.disk_full_at is not None or self.state.phase is Phase.UNKNOWN:
             self.restart()
-        self.unit.fault = ""
         self.all_online()
-        self.feed(e.DeviceOnline(Device.DISPENSER))
+        self.the_dispensers_fault_changes("")
         for _ in range(40):
             self.take_card()
             for device in Device:
@@ -477,5 +519,5 @@ class World(RuleBasedStateMachine):
 
 TestWorld = World.TestCase
 TestWorld.settings = settings(
-    deadline=None, max_examples=150, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    deadline=None, max_examples=150, stateful_step_count=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
