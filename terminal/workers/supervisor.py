@@ -181,6 +181,8 @@ class WorkerProcess:
             return
         try:
             event = decode(line)
+            if not isinstance(event, Event) or getattr(event, "device", self.device) is not self.device:
+                raise WireError(f"{type(event).__name__} is not its to say")
         except WireError as error:
             sys.stderr.write(f"{self.device.value}: worker spoke nonsense: {error}\n")
             if self._child is not None:

@@ -27,12 +27,36 @@ class WireError(ValueError):
     """A line that is not one of our messages."""
 
 
+# What a worker may say. The other events (the bank's answers, presses, timers) are none of its business.
+WORKER_EVENTS: tuple[type[Event], ...] = (
+    events.DeviceOnline,
+    events.DeviceLost,
+    events.DeviceNoted,
+    events.CommandFailed,
+    events.CommandDone,
+    events.CardInserted,
+    events.CardRemoved,
+    events.ApplicationsRead,
+    events.ApplicationSelected,
+    events.FirstCryptogramMade,
+    events.SecondCryptogramMade,
+    events.KeyPressed,
+    events.PinBlockMade,
+    events.FaceKeyMade,
+    events.FaceVerified,
+    events.DispenserPrepared,
+    events.NotesDispensed,
+    events.LastStatusRead,
+    events.DispenserInitialised,
+    events.ReceiptPrinted,
+)
+
+
 def _registry() -> dict[str, type[Any]]:
-    known: dict[str, type[Any]] = {}
-    for module, root in ((commands, DeviceCommand), (events, Event)):
-        for name, value in vars(module).items():
-            if isinstance(value, type) and issubclass(value, root) and value is not root and is_dataclass(value):
-                known[name] = value
+    known: dict[str, type[Any]] = {kind.__name__: kind for kind in WORKER_EVENTS}
+    for name, value in vars(commands).items():
+        if isinstance(value, type) and issubclass(value, DeviceCommand) and value is not DeviceCommand:
+            known[name] = value
     return known
 
 
