@@ -89,6 +89,7 @@ def _journal(config: Config, arguments: argparse.Namespace) -> int:
 def serve(config: Config, arguments: argparse.Namespace) -> int:
     """Run until SIGTERM or Ctrl-C."""
     from terminal.adapters.keys import KeyFileError
+    from terminal.adapters.link_config import LinkConfigError
     from terminal.adapters.store_file import StoreFailed
     from terminal.compose import compose
 
@@ -97,7 +98,7 @@ def serve(config: Config, arguments: argparse.Namespace) -> int:
 
     try:
         terminal = compose(config, trace=arguments.trace, page_ready=page_ready)
-    except (KeyFileError, StoreFailed, DeviceError) as error:
+    except (KeyFileError, StoreFailed, DeviceError, LinkConfigError, OSError) as error:
         return _refuse(str(error))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: terminal.agent.stop())
@@ -107,7 +108,7 @@ def serve(config: Config, arguments: argparse.Namespace) -> int:
         terminal.agent.run()
     finally:
         terminal.close()
-    return 0
+    return terminal.agent.exit_code
 
 
 if __name__ == "__main__":

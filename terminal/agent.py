@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from drivers.transports.base import Clock
 from terminal.adapters import link_events as link
-from terminal.adapters.bank_messages import Sealer, answer_of, request_of
+from terminal.adapters.bank_messages import Sealer, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store_file import StoreFailed
@@ -59,6 +59,7 @@ class JournalPort(Protocol):
 class LinkPort(Protocol):
     def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str: ...
     def notify(self) -> None: ...
+    def report(self, data: Mapping[str, Any]) -> None: ...
 
 
 class Trace(Protocol):
@@ -94,6 +95,7 @@ class Agent:
         self._shown: tuple[View, int] | None = None
         self._seq = 0
         self._running = True
+        self.exit_code = 0
 
     @property
     def ports(self) -> Ports:
@@ -173,6 +175,9 @@ class Agent:
                 )
                 if outgoing:
                     self.ports.link.notify()
+                for message in outgoing:
+                    if message.type == "ATMDeviceReport":
+                        self.ports.link.report(message.data)
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
@@ -207,8 +212,10 @@ class Agent:
         match event:
             case link.LinkUp():
                 self.take(e.LinkUp())
-            case link.LinkDown(reason=reason):
+            case link.LinkDown(reason=reason, final=final):
                 self.take(e.LinkDown(reason))
+                if final:  # its thread has ended for good: only a new process brings it back
+                    self.exit_code, self._running = 1, False
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
                 if command is not None and self.state.pending.get(BANK) == command.request_id:
@@ -231,7 +238,7 @@ class Agent:
 
 
 def _late(type_: str, data: Mapping[str, Any]) -> e.LateResponseArrived:
-    return e.LateResponseArrived(type_, str(data.get("transactionId", "")), str(data.get("response", "")))
+    return e.LateResponseArrived(code_of(type_), code_of(data.get("transactionId")), code_of(data.get("response")))
 
 
 def _name(command: c.Command) -> str:

@@ -13,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +249,8 @@ def _check_terminal(config: Config) -> Refusals:
     return [
         (not IDENTIFIER.fullmatch(terminal.id), "terminal.id must be 1 to 16 letters and digits"),
         (not IDENTIFIER.fullmatch(terminal.branch), "terminal.branch must be 1 to 16 letters and digits"),
-        (not re.fullmatch("[A-Z]{3}", terminal.currency), "terminal.currency must be an ISO 4217 code such as CNY"),
-        (not re.fullmatch("[0-9]{4}", terminal.country), "terminal.country must be ISO 3166-1 numeric in four digits, such as 0156"),
+        (terminal.currency != "CNY", "terminal.currency: only CNY is supported so far"),
+        (terminal.country != "0156", "terminal.country: only 0156 (China) is supported so far"),
         (terminal.language not in terminal.languages, "terminal.language must be one of terminal.languages"),
         (not set(terminal.languages) <= {"zh", "en"}, 'terminal.languages: known are "zh" and "en"'),
         (terminal.mode not in ("standard", "elderly"), 'terminal.mode must be "standard" or "elderly"'),
@@ -260,7 +261,10 @@ def _check_bank(config: Config) -> Refusals:
     times = [getattr(config.timeouts, f.name) for f in dataclasses.fields(Timeouts)]
     return [
         (not re.match(r"mqtts?://", config.bank.url), "bank.url must begin with mqtt:// or mqtts://"),
-        (any(time <= 0 for time in times), "timeouts: every time is above 0"),
+        (not all(isfinite(time) and time > 0 for time in times), "timeouts: every time is above 0 and finite"),
+        (not isfinite(config.bank.max_backoff_s + config.bank.boot_spread_s + config.bank.drain_per_s), "bank: every time is finite"),
+        (min(config.bank.max_backoff_s, config.bank.drain_per_s) <= 0, "bank.max_backoff_s and bank.drain_per_s are above 0"),
+        (config.bank.boot_spread_s < 0, "bank.boot_spread_s is not below 0"),
     ]
 
 
@@ -271,7 +275,7 @@ def _check_cash(config: Config) -> Refusals:
         (any(u.denomination_minor <= 0 for u in cash.unit), "cash.unit: a denomination is above 0"),
         (any(u.initial < 0 for u in cash.unit), "cash.unit: a count is not below 0"),
         (any(u.denomination_minor % 100 for u in cash.unit), "cash.unit: a denomination is in whole currency units"),
-        (len({u.unit for u in cash.unit}) != len(cash.unit), "cash.unit: two units have the same name"),
+        ([u.unit for u in cash.unit] != ["1", "2", "3", "4"], 'cash.unit: the units are "1", "2", "3", "4", in this order'),
         (any(a <= 0 or a > cash.limit_minor for a in cash.presets_minor), "cash.presets_minor: each above 0, at most cash.limit_minor"),
         (not 1 <= cash.max_notes <= 100, "cash.max_notes must be 1 to 100 (the dispenser's limit)"),
     ]
@@ -282,6 +286,10 @@ def _check_devices(config: Config) -> Refusals:
     refusals = [
         (config.card.reader not in ("pcsc", "vpcd"), 'card.reader must be "pcsc" or "vpcd"'),
         (config.pin_pad.format not in ("iso9564-4", "iso9564-0"), 'pin_pad.format must be "iso9564-4" or "iso9564-0"'),
+        (config.face is not None and config.face.from_minor <= 0, "face.from_minor is above 0"),
+        (not 0 <= config.kiosk.port <= 65535, "kiosk.port must be 0 to 65535"),
+        (not 0.02 <= config.kiosk.pixel_pitch_mm <= 2.0, "kiosk.pixel_pitch_mm must be 0.02 to 2.0"),
+        (not 1 <= config.card.port <= 65535, "card.port must be 1 to 65535"),
         (not strict, "face.threshold must be a distance of 0.2 to 0.5 (0.6 would accept 1 stranger in 178)"),
     ]
     for name in ("dispenser", "pin_pad", "printer"):

@@ -56,6 +56,7 @@ class PuloonLine:
         self._parser = Parser(SOH, answer_lengths)
         self._items: deque[Item] = deque()
         self._noise = 0
+        self._looked_at = -1.0
         self.settled = False  # what the process before us did is not known
         self.acknowledged = False  # the device confirmed the last command sent (by ACK or by an answer)
         self.counters = LineCounters()
@@ -168,8 +169,12 @@ class PuloonLine:
         return answer
 
     def _next(self, until: Deadline) -> Item | None:
-        """The next item, or None at `until`. A frame that stops half-way for GAP_TIME_S becomes a BadFrame."""
+        """The next item, or None at `until`, also in a flood. A frame that stops half-way for GAP_TIME_S becomes a BadFrame."""
+        if until.expired and self._looked_at == until.at:
+            return None
         while not self._items:
+            if until.expired:
+                self._looked_at = until.at  # one last look at what has arrived by now, then the end
             gap = until.sooner(GAP_TIME_S) if self._parser.pending else until
             data = self._stream.read(gap)
             if data:

@@ -77,6 +77,13 @@ class Child:
         """The power fails: SIGKILL."""
         self.process.kill()
         self.process.wait()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def stop(self) -> None:
         """Close its input, ask, insist."""
@@ -90,5 +97,4 @@ class Child:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        self._close_pipes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ class Sealer(Protocol):
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> Mapping[str, Any]: ...
 
 
+# What the bank says is journalled and shown by its code: nothing else gets in, be it a card number or half a character.
+CODE = re.compile(r"[A-Za-z0-9_-]{0,48}", re.ASCII)
+_DIGITS = re.compile("[0-9]{13}")  # as long as a card number
 WITHDRAWAL = "ATMWithdrawalRequest"
 INQUIRY = "ATMInquiryRequest"
 
@@ -58,10 +62,15 @@ def answer_of(command: Authorise | FetchTemplate, type_: str, data: Mapping[str,
         return RequestFailed(command.request_id, "malformed")
 
 
+def code_of(value: object) -> str:
+    """`value` when it is a code of the contract, else "unreadable"."""
+    return value if isinstance(value, str) and CODE.fullmatch(value) and not _DIGITS.search(value) else "unreadable"
+
+
 def _template(command: FetchTemplate, type_: str, data: Mapping[str, Any]) -> Event:
     _check(type_ == "ATMInquiryResponse")
     if data["response"] != "APPR":
-        return TemplateFetched(command.request_id, Secret(""), str(data.get("reason", "")))
+        return TemplateFetched(command.request_id, Secret(""), code_of(data.get("reason")))
     return TemplateFetched(command.request_id, Secret(json.dumps(data["template"])), "")
 
 
@@ -69,7 +78,7 @@ def _authorisation(command: Authorise, type_: str, data: Mapping[str, Any]) -> E
     _check(type_ == "ATMWithdrawalResponse" and data["attempt"] == command.attempt and data["response"] in ("APPR", "DECL", "TECH"))
     actions = tuple(data.get("actions") or ())
     reason, code, icc_data = data.get("reason") or "", data.get("authorisationCode") or "", data.get("iccRelatedData") or ""
-    _check(all(isinstance(text, str) for text in (*actions, reason, code, icc_data)))
+    _check(all(code_of(text) == text for text in (*actions, reason, code)) and isinstance(icc_data, str))
     bytes.fromhex(icc_data)
     if data["response"] == "APPR":
         _check(bool(code))

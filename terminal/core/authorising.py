@@ -86,12 +86,15 @@ def fail(state: State, reason: str, iso_reason: str = "MALF", *commands: Command
 
 
 def on_device_lost(state: State, event: DeviceLost) -> Step:
-    """A worker takes the card's session or the entered PIN with it: the customer is told at once, not after a time limit."""
+    """A worker takes the card's session or the entered PIN with it: the customer is told at once, not after a time limit.
+
+    While the card is being returned a blind reader ends it too: nobody could tell a taken card from one that is still in the slot.
+    """
     phase = state.resume if state.phase is Phase.STILL_THERE else state.phase
     state, commands = service.on_device_lost(state, event)
     if event.device is Device.PIN_PAD and phase in WITH_PIN_ENTRY:
         return fail(state, "pinPadFault", "MALF", *commands)
-    if event.device is Device.CARD_READER and state.phase in WITH_CARD_SESSION:
+    if event.device is Device.CARD_READER and (state.phase in WITH_CARD_SESSION or state.phase is Phase.RETURNING_CARD):
         return fail(state, "cardUnreadable", "CDER", *commands)
     if event.device is Device.DISPENSER and state.phase is Phase.PREPARING:
         return fail(state, "dispenserFault", "MALF", *commands)

@@ -77,8 +77,8 @@ class Outcome(StrEnum):
 # Errors after which the EXIT counts are no proof of what the customer holds: a note lies within reach (05), the counts at the
 # ejector disagree (07), a note meant for the reject bin went out (08), more than one note passed the exit as one (0A).
 UNCERTAIN_ERRORS = frozenset({0x05, 0x07, 0x08, 0x0A})
-# Errors that name the path or the mechanics: the unit pays no more until somebody looked.
-PATH_ERRORS = frozenset({0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0E, 0x20, 0x21, 0x22, 0x23, 0x26})
+# Errors that leave notes on the path. A reset might move them out, uncounted: the unit is not touched until a person has looked.
+PATH_ERRORS = frozenset({0x02, 0x03, 0x04, 0x06, 0x09, 0x0B, 0x0E})
 PICK_UP_ERROR = 0x01
 
 
@@ -141,20 +141,26 @@ def possible(result: DispenserResult, quantities: Sequence[int]) -> bool:
     return result.error != 0 or presented == tuple(quantities)
 
 
-def judge(result: DispenserResult | None, baseline: DispenserResult, quantities: Sequence[int]) -> Outcome:
+def uncertain(result: DispenserResult) -> bool:
+    """The counts are no proof of what the customer holds."""
+    return result.error in UNCERTAIN_ERRORS or result.missing > 0
+
+
+def judge(result: DispenserResult | None, baseline: DispenserResult, quantities: Sequence[int], *, heard: bool) -> Outcome:
     """What LAST STATUS proves about a dispense whose answer is lost. `baseline` is LAST STATUS read just before it was sent.
 
     The unit answers nothing while it moves notes, so what it answers is its final account:
     - another command's account, or none: its memory is gone (power), nothing is proved;
     - changed since the baseline and possible for this request: it is this dispense;
-    - unchanged, and impossible for this request: the command never arrived;
-    - anything else proves nothing.
+    - unchanged, impossible for this request, and the unit did not acknowledge the command: it never arrived;
+    - anything else proves nothing. Unchanged although it may have been heard (`heard`: acknowledged, or nobody was left to see) could be
+      an old account that came back after the power had failed in the middle.
     """
     if result is None or result.command == "none":
         return Outcome.UNKNOWN
     if result == baseline:
-        return Outcome.UNKNOWN if possible(result, quantities) else Outcome.NOT_EXECUTED
-    if not possible(result, quantities) or result.error in UNCERTAIN_ERRORS:
+        return Outcome.UNKNOWN if heard or possible(result, quantities) else Outcome.NOT_EXECUTED
+    if not possible(result, quantities) or uncertain(result):
         return Outcome.UNKNOWN
     return Outcome.KNOWN
 

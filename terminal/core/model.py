@@ -172,7 +172,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class Latch:
-    """Why cash-out is locked until a person reconciles."""
+    """Why cash-out is locked until a person has looked: outcomeUnknown (reconcile) or dispenserFault (notes on the path)."""
 
     reason: str
     transaction_id: str
@@ -189,13 +189,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class OpenDispense:
-    """A dispense that was journalled as intended and whose result is not."""
+    """A dispense that was journalled as intended and whose result is not. `heard`: the unit may have received the command."""
 
     transaction_id: str
     amount_minor: int
     quantities: tuple[int, ...]
     baseline: DispenserResult
     final_card_data: str = ""
+    heard: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ def on_notes_dispensed(state: State, event: NotesDispensed) -> Step:
     dispense = state.open_dispense
     if dispense is None:
         raise AssertionError("notes dispensed without an open dispense")
-    if event.result.error in cash.UNCERTAIN_ERRORS or not cash.possible(event.result, dispense.quantities):
-        return in_doubt(state, event.result.error_name or "countsImpossible", event.result)
+    if cash.uncertain(event.result) or not cash.possible(event.result, dispense.quantities):
+        return in_doubt(state, event.result.error_name or ("notesMissing" if event.result.missing else "countsImpossible"), event.result)
     state, settled = settle_dispensed(state, dispense, event.result)
     return tell_customer(state, event.result, settled)
 
@@ -68,6 +68,9 @@ def on_dispense_failed(state: State, event: CommandFailed) -> Step:
     if event.kind == "deviceFault" and state.open_dispense is not None:
         state, settled = settle_not_executed(state, state.open_dispense)
         return tell_customer(replace(state, dispenser_ready=False), None, settled)
+    not_heard = event.kind in ("linkError", "protocolError") or event.name == "notAcknowledged"
+    if not_heard and state.open_dispense is not None:
+        state = replace(state, open_dispense=replace(state.open_dispense, heard=False))
     return resolve(state, Phase.RESOLVING)
 
 

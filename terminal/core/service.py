@@ -40,8 +40,8 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
     if state.store_failed:
         reasons.append("journalFailed")
     if state.latch is not None:
-        reasons.append("cashOutLatched")
-    if not online(state, Device.DISPENSER) or not state.dispenser_ready:
+        reasons.append("cashOutLatched" if state.latch.reason == "outcomeUnknown" else "cashDispenser")
+    if (not online(state, Device.DISPENSER) or not state.dispenser_ready) and "cashDispenser" not in reasons:
         reasons.append("cashDispenser")
     if not online(state, Device.CARD_READER):
         reasons.append("cardReader")
@@ -85,12 +85,15 @@ def reconsider(state: State, *commands: Command) -> Step:
 
 def on_started(state: State, event: Started) -> Step:
     known = event.recovered
+    devices = {device: DeviceState() for device in Device}
+    if state.config.face_from_minor is None:
+        devices[Device.FACE] = DeviceState(DeviceStatus.NO_DEVICE)
     state = replace(
         state,
         units=state.config.units if known.first_start else known.units,
         latch=known.latch,
         last_transaction=known.last_transaction,
-        devices=MappingProxyType({device: DeviceState() for device in Device}),
+        devices=MappingProxyType(devices),
         language=state.config.language,
     )
     commands: list[Command] = [record("agentStarted", None, terminal=state.config.terminal_id, recovering=known.open_dispense is not None)]
@@ -120,7 +123,7 @@ def resolve(state: State, phase: Phase, *commands: Command) -> Step:
 
 def on_last_status(state: State, event: LastStatusRead) -> Step:
     dispense = open_dispense_of(state)
-    outcome = cash.judge(event.result, dispense.baseline, dispense.quantities)
+    outcome = cash.judge(event.result, dispense.baseline, dispense.quantities, heard=dispense.heard)
     if outcome is Outcome.KNOWN:
         state, settled = settle_dispensed(state, dispense, event.result)
         return after_settling(state, dispense, event.result, settled)
@@ -154,6 +157,8 @@ def after_settling(state: State, dispense: OpenDispense, result: DispenserResult
     """Known at last: in recovery nobody waits any more; otherwise the customer is told."""
     if state.phase is Phase.RECOVERING:
         state, commands = rest(replace(state, dispenser_ready=False), settled)
+        if state.latch is not None:
+            return state, commands
         state, initialise = ask(state, InitialiseDispenser, INITIALISE_S)
         return state, (*commands, initialise)
     return tell_customer(state, result, settled)
@@ -167,7 +172,7 @@ def tell_customer(state: State, result: DispenserResult | None, settled: Record)
     commands: tuple[Command, ...] = (settled,)
     if result is not None and result.error not in (0, cash.PICK_UP_ERROR):
         state = replace(with_device(state, Device.DISPENSER, DeviceStatus.ONLINE, result.error_name), dispenser_ready=False)
-    if not state.dispenser_ready and online(state, Device.DISPENSER):
+    if not state.dispenser_ready and state.latch is None and online(state, Device.DISPENSER):
         state, initialise = ask(state, InitialiseDispenser, INITIALISE_S)
         commands = (settled, initialise)
     if any(presented):
@@ -244,7 +249,7 @@ def on_store_failed(state: State, event: StoreFailed) -> Step:
     A customer who has been told how it ended goes on reading that: it stays true.
     """
     if state.phase in TOLD:
-        return stay(state, store_failed=True)
+        return goto(state, state.phase, seconds=state.config.timeouts.message_s, store_failed=True)
     state, commands = stop_entry(replace(state, store_failed=True))
     if state.card_present and online(state, Device.CARD_READER):
         state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
@@ -267,5 +272,6 @@ def on_card_seen(state: State, event: CardInserted) -> Step:
 def on_card_gone(state: State, event: CardRemoved) -> Step:
     """The screen that asks for it says so no longer."""
     if state.failure is not None and state.failure.card == "take":
-        state = replace(state, failure=replace(state.failure, card="taken"))
+        reason = "cardRemoved" if state.failure.reason == "cardUnreadable" else state.failure.reason
+        state = replace(state, failure=replace(state.failure, card="taken", reason=reason))
     return stay(replace(state, card_present=False))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from terminal.core.cash import DispenserResult, Units, account, account_unknown, value_minor
+from terminal.core.cash import PATH_ERRORS, DispenserResult, Units, account, account_unknown, value_minor
 from terminal.core.commands import Entry, Outgoing, Record
 from terminal.core.model import Latch, OpenDispense, State
 from terminal.core.recovery import latch_to_json, result_to_json, units_to_json
@@ -31,6 +31,8 @@ def settle_dispensed(state: State, dispense: OpenDispense, result: DispenserResu
     reason = "" if presented_minor == dispense.amount_minor else "MALF"
     notes = _notes(state.units, result)
     state = replace(state, units=account(state.units, dispense.quantities, result), open_dispense=None)
+    if result.error in PATH_ERRORS:
+        state = replace(state, latch=Latch("dispenserFault", dispense.transaction_id))
     state, settled = _settled(
         state, dispense.transaction_id, dispense.amount_minor, presented_minor, status, reason, notes, dispense.final_card_data, True
     )

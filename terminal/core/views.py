@@ -85,7 +85,7 @@ def _out_of_service(state: State) -> View:
     )
     reasons = reasons_out_of_service(state)
     lines = [Line("note", f"reason.{reason}") for reason in reasons[:1]]
-    if state.latch is not None:
+    if state.latch is not None and state.latch.reason == "outcomeUnknown":
         lines.append(Line("reference", "failure.reference", {"reference": state.latch.transaction_id}))
     title = "starting.title" if starting and state.latch is None else "outOfService.title"
     return _view(

@@ -164,7 +164,8 @@ def test_killed_after_every_effect(name: str) -> None:
             assert story.state.latch is None and story.state.phase is Phase.IDLE, note
             assert [unit.count for unit in story.state.units] == [100 - paid, 100, 100, 100], note
         if advices and advices[0]["transactionStatus"] == "DOBT":
-            assert name == "doubtful" and ran, note
+            # killed between the intent and the wire: nobody saw whether the unit heard it, and an unchanged account proves nothing
+            assert (name == "doubtful" and ran) or (open_before and not ran), note
             assert story.state.latch == Latch("outcomeUnknown", ID) and story.state.phase is Phase.OUT_OF_SERVICE, note
         if open_before:
             assert story.kinds().count("transactionSettled") == 1 and settled_before == 0, note

@@ -14,7 +14,7 @@ from drivers.emv.reading import Application
 from drivers.emv.selection import Candidate as CardCandidate
 from drivers.emv.session import EmvSession
 from drivers.emv.terminal import TerminalData, TransactionData
-from drivers.errors import LinkError, ProtocolError
+from drivers.errors import DeviceFault, LinkError, ProtocolError
 from drivers.transports.base import CardChannel, CardPresence, CardReader, Clock, Deadline, MonotonicClock
 from terminal.core import commands as c
 from terminal.core import events as e
@@ -79,7 +79,13 @@ class CardService:
         return [*gone, e.CardInserted()] if now.present else gone
 
     def handle(self, command: c.DeviceCommand) -> Iterable[e.Event]:
-        deadline = Deadline.after(self._clock, command.deadline_s)
+        try:
+            return self._answer(command, Deadline.after(self._clock, command.deadline_s))
+        except LinkError as error:  # the card, not the reader: what the reader says comes with the next poll
+            self._power_off()
+            raise DeviceFault(str(error), code=0, name="cardGone") from error
+
+    def _answer(self, command: c.DeviceCommand, deadline: Deadline) -> list[e.Event]:
         match command:
             case c.ReadCard(command_id=number):
                 return [e.ApplicationsRead(number, self._applications(deadline))]

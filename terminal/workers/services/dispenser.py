@@ -10,12 +10,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from drivers.devices.puloon_lcdm4000 import PuloonLcdm4000
-from drivers.errors import DeviceFault, LinkError, ProtocolError
+from drivers.errors import DeviceFault, LinkError, LinkTimeout, OutcomeUnknown, ProtocolError
 from drivers.protocols.puloon_messages import Command, ErrorCode, LastStatus, MovementResult, Status
 from drivers.transports.base import Clock, Deadline, MonotonicClock
 from terminal.core.cash import DispenserResult, UnitResult, possible
 from terminal.core.commands import AskLastStatus, DeviceCommand, Dispense, InitialiseDispenser, PrepareDispense
-from terminal.core.events import DeviceNoted, DeviceOnline, DispenserInitialised, DispenserPrepared, Event, LastStatusRead, NotesDispensed
+from terminal.core.events import (
+    CommandFailed,
+    DeviceNoted,
+    DeviceOnline,
+    DispenserInitialised,
+    DispenserPrepared,
+    Event,
+    LastStatusRead,
+    NotesDispensed,
+)
 from terminal.core.model import Device
 from terminal.workers.ports import OpenStream, serial_opener
 
@@ -79,8 +88,8 @@ class DispenserService:
 
     def _answer(self, command: DeviceCommand, deadline: Deadline) -> Event:
         match command:
-            case Dispense(command_id=number, quantities=quantities):
-                return NotesDispensed(number, result_of(self._unit.dispense(four(quantities), deadline), "dispense"))
+            case Dispense():
+                return self._dispense(command, deadline)
             case PrepareDispense(command_id=number, quantities=quantities):
                 return DispenserPrepared(number, self._prepare(quantities, deadline))
             case AskLastStatus(command_id=number):
@@ -88,6 +97,15 @@ class DispenserService:
             case InitialiseDispenser(command_id=number):
                 return DispenserInitialised(number, self._initialise(deadline))
         raise ProtocolError(f"{type(command).__name__} is no command of a dispenser")
+
+    def _dispense(self, command: Dispense, deadline: Deadline) -> Event:
+        """One call. Whether the unit acknowledged it is told with the loss: it decides what LAST STATUS can prove."""
+        try:
+            result = self._unit.dispense(four(command.quantities), deadline)
+        except OutcomeUnknown:
+            heard = "acknowledged" if self._unit.acknowledged else "notAcknowledged"
+            return CommandFailed(command.command_id, self.device, "outcomeUnknown", heard)
+        return NotesDispensed(command.command_id, result_of(result, "dispense"))
 
     def _prepare(self, quantities: tuple[int, ...], deadline: Deadline) -> DispenserResult:
         """The baseline against which a lost answer will be judged; made distinguishable when it could be this dispense's own account."""
@@ -109,7 +127,7 @@ class DispenserService:
             try:
                 self._unit.status(deadline.sooner(STATUS_S))
                 return last_status_result(self._unit.last_status(deadline.sooner(STATUS_S)))
-            except (LinkError, ProtocolError):
+            except (LinkTimeout, ProtocolError):  # a dead port is a LinkError: out with it, so that it is opened anew
                 if deadline.expired:
                     raise
 
