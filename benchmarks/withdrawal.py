@@ -40,7 +40,7 @@ def summary(values_ms: list[float]) -> dict[str, float]:
 
 
 def notes_of(stage: Stage) -> list[Note]:
-    return [json.loads(line) for line in (stage.folder / "trace.jsonl").read_text().splitlines()]
+    return stage.trace()
 
 
 def sessions(notes: list[Note]) -> list[list[Note]]:

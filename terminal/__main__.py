@@ -62,7 +62,12 @@ def _cash_arguments(cash: argparse.ArgumentParser, common: argparse.ArgumentPars
     reconcile = what.add_parser("reconcile", help="open a latched cash-out after counting", parents=[common])
     reconcile.add_argument("--transaction", required=True, help="the reference of the doubtful transaction")
     reconcile.add_argument("--presented-minor", type=int, required=True, help="what the customer really got, in minor units")
-    reconcile.add_argument("--by", required=True, help="who counted")
+    release = what.add_parser("release", help="the dispenser's path was cleared: it may pay again", parents=[common])
+    exchange = what.add_parser("exchange", help="a cassette was replaced", parents=[common])
+    exchange.add_argument("--unit", required=True, help="1, 2, 3 or 4")
+    exchange.add_argument("--count", type=int, required=True, help="counted notes in the new cassette")
+    for one in (reconcile, release, exchange):
+        one.add_argument("--by", required=True, help="who did it")
 
 
 def _cash(config: Config, arguments: argparse.Namespace) -> int:
@@ -73,6 +78,10 @@ def _cash(config: Config, arguments: argparse.Namespace) -> int:
     try:
         if arguments.what == "show":
             return cash_cli.show(config)
+        if arguments.what == "release":
+            return cash_cli.release_dispenser(config, arguments.by)
+        if arguments.what == "exchange":
+            return cash_cli.exchange_unit(config, arguments.unit, arguments.count, arguments.by)
         return cash_cli.settle_doubt(config, arguments.transaction, arguments.presented_minor, arguments.by)
     except (KeyFileError, StoreFailed, ValueError) as error:
         return _refuse(str(error))

@@ -1,54 +1,81 @@
-"""`branch-terminal cash show|reconcile`: the counters, and the one way in which a latched cash-out is opened again.
+"""`branch-terminal cash show|reconcile|release|exchange`: the counters, and the ways in which a person sets them right.
 
-A person has counted the notes that the customer of a doubtful transaction got. The agent must not be running: the store has one owner.
+Each of them is journalled with who did it. The agent must not be running: the store has one owner.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store import Store
 from terminal.compose import open_store, recovered_from
 from terminal.config import Config, ConfigError
+from terminal.core.commands import Record
 from terminal.core.model import State
 from terminal.core.recovery import latch_to_json, units_to_json
-from terminal.core.settling import reconcile
+from terminal.core.settling import exchange, reconcile, release
+
+MOST_NOTES = 5000
+Change = Callable[[State, Store], tuple[State, Record]]
 
 
 def show(config: Config) -> int:
     """Units and latch as JSON."""
-    store = open_store(config)
-    try:
-        known = recovered_from(store, config)
-    finally:
-        store.close()
-    print(json.dumps({"units": units_to_json(known.units), "latch": latch_to_json(known.latch)}, indent=1))
-    return 0
+    return _with_state(config, None)
 
 
 def settle_doubt(config: Config, transaction_id: str, presented_minor: int, by: str) -> int:
-    """Journal who counted what, open the latch, and tell the bank (the advice waits in the outbox for the next start)."""
-    store = open_store(config)
-    try:
-        known = recovered_from(store, config)
-        if known.latch is None:
-            raise ConfigError("cash-out is not latched: there is nothing to reconcile")
-        if known.latch.transaction_id != transaction_id:
-            raise ConfigError(f"the transaction in doubt is {known.latch.transaction_id}, not {transaction_id}")
+    """The notes of a doubtful transaction were counted: the latch opens, the bank hears it (the advice waits in the outbox)."""
+
+    def change(state: State, store: Store) -> tuple[State, Record]:
+        if state.latch is None or state.latch.reason != "outcomeUnknown":
+            raise ConfigError("no transaction is in doubt: there is nothing to reconcile")
+        if state.latch.transaction_id != transaction_id:
+            raise ConfigError(f"the transaction in doubt is {state.latch.transaction_id}, not {transaction_id}")
         requested_minor = _requested_minor(store, transaction_id)
         if not 0 <= presented_minor <= requested_minor or presented_minor % 100:
             raise ConfigError(f"--presented-minor must be whole currency units from 0 to {requested_minor}")
+        return reconcile(state, requested_minor, presented_minor, by)
+
+    return _with_state(config, change)
+
+
+def release_dispenser(config: Config, by: str) -> int:
+    """After a fault that left notes on the path: somebody has looked and cleared it."""
+    return _with_state(config, lambda state, _: release(state, by))
+
+
+def exchange_unit(config: Config, unit: str, count: int, by: str) -> int:
+    """A cassette was replaced by one with that many counted notes."""
+    if not 0 <= count <= MOST_NOTES:
+        raise ConfigError(f"--count must be 0 to {MOST_NOTES}")
+    return _with_state(config, lambda state, _: exchange(state, unit, count, by))
+
+
+def _with_state(config: Config, change: Change | None) -> int:
+    """What the journal says, changed and journalled; printed as it is afterwards."""
+    if not config.terminal.store.exists():
+        raise ConfigError(f"{config.terminal.store}: there is no journal yet")
+    store = open_store(config)
+    try:
+        known = recovered_from(store, config)
+        if known.first_start:
+            raise ConfigError("the terminal has not been in service yet: there are no counters")
+        if known.open_dispense is not None or known.open_transaction is not None:
+            raise ConfigError("a transaction is open: start the terminal, so that it asks the dispenser, before anything is set by hand")
         state = State(config.core(), units=known.units, latch=known.latch, last_transaction=known.last_transaction)
-        _, record = reconcile(state, requested_minor, presented_minor, by)
-        store.append(
-            [Entry(one.kind, one.transaction_id, one.data) for one in record.entries],
-            [Outgoing(one.klass, "txn", one.type, one.data) for one in record.outgoing],
-        )
+        if change is not None:
+            state, record = change(state, store)
+            store.append(
+                [Entry(one.kind, one.transaction_id, one.data) for one in record.entries],
+                [Outgoing(one.klass, "txn", one.type, one.data) for one in record.outgoing],
+            )
     finally:
         store.close()
-    print(f"{transaction_id}: reconciled, {presented_minor} minor units presented; cash-out is open again at the next start")
+    print(json.dumps({"units": units_to_json(state.units), "latch": latch_to_json(state.latch)}, indent=1))
     return 0
 
 
@@ -56,4 +83,6 @@ def _requested_minor(store: Store, transaction_id: str) -> int:
     doubtful = [
         entry for entry in store.entries(kinds=["transactionSettled"], transaction_id=transaction_id) if entry.data["status"] == "DOBT"
     ]
+    if not doubtful:
+        raise ConfigError(f"{transaction_id} is not in doubt")
     return int(doubtful[-1].data["requestedMinor"])

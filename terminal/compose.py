@@ -64,7 +64,7 @@ def recovered_from(store: Store, config: Config) -> Recovered:
         return dataclasses.replace(known, last_transaction=store.next_transaction_number() - 1)
     configured = [(unit.unit, unit.denomination_minor) for unit in config.cash.unit]
     if [(unit.unit, unit.denomination_minor) for unit in known.units] != configured:
-        raise ConfigError("cash.unit names other cassettes than the journal's last counters: a cash exchange must be recorded first")
+        raise ConfigError("cash.unit names other denominations than the journal: a store keeps its denominations")
     return known
 
 

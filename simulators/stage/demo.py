@@ -111,7 +111,7 @@ def judge(stage: Stage, scenario: Scenario) -> dict[str, Any]:
         "result": result,
         "dispensed_minor": dispensed,
         "debited_minor": debited,
-        "balanced": conserved and (doubt or (not latched and dispensed == debited)),
+        "balanced": conserved and (doubt or (result != "inDoubt" and dispensed == debited)),
         "journal_verified": verified.returncode == 0,
     }
 

@@ -109,7 +109,7 @@ def card_removed_early(scene: Scene) -> None:
     scene.stage.hand("bank").call("fault", kind="slow", seconds=2)
     to_amount(scene)
     scene.customer.presses(f"amount:{AMOUNT}")
-    scene.customer.sees("wait")
+    scene.stage.waits_for_trace("command", "Authorise")
     scene.customer.takes_card()
     scene.customer.sees("failure")
     scene.customer.sees("idle")

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from simulators.card.keys import load_card_keys
 from simulators.control import Control
 from simulators.crypto.host_pin import HostPinKeys, key_blocks_for
 from simulators.ports.pcscd import Pcscd, start_pcscd
-from simulators.stage.processes import Child
+from simulators.stage.processes import Child, StageError
 
 TERMINAL, BRANCH = "T0001", "B001"
 PAD_SERIAL = "ZT588SIM00000001"
@@ -240,6 +241,19 @@ class Stage:
 
         assert self.options.faces is not None
         show(scene, self.options.faces, self.folder / "camera.avi")
+
+    def waits_for_trace(self, kind: str, name: str, within_s: float = 20.0) -> None:
+        """Until the terminal's trace notes it."""
+        until = time.monotonic() + within_s
+        while not any(note["kind"] == kind and note["name"] == name for note in self.trace()):
+            if time.monotonic() > until:
+                raise StageError(f"the terminal's trace never noted {kind} {name}")
+            time.sleep(0.01)
+
+    def trace(self) -> list[dict[str, Any]]:
+        """What the agent noted so far; a line that is still being written is left out."""
+        lines = (self.folder / "trace.jsonl").read_text().split("\n")[:-1]
+        return [json.loads(line) for line in lines]
 
     def journal(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """branch-terminal journal ..., as a person would type it."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from terminal.core.cash import PATH_ERRORS, DispenserResult, Units, account, account_unknown, value_minor
+from terminal.core.cash import PATH_ERRORS, CashUnit, DispenserResult, Units, account, account_unknown, value_minor
 from terminal.core.commands import Entry, Outgoing, Record
 from terminal.core.model import Latch, OpenDispense, State
 from terminal.core.recovery import latch_to_json, result_to_json, units_to_json
@@ -75,6 +75,26 @@ def reconcile(state: State, requested_minor: int, presented_minor: int, by: str)
     advice = Outgoing("txn", settled.outgoing[0].type, {**settled.outgoing[0].data, "reconciles": True})
     counted = Entry("cashOutReconciled", transaction_id, {"by": by, "presentedMinor": presented_minor})
     return state, Record((counted, *settled.entries), (advice,))
+
+
+def release(state: State, by: str) -> tuple[State, Record]:
+    """A person has looked at the dispenser and cleared its path: it may be initialised and pay again."""
+    if state.latch is None or state.latch.reason != "dispenserFault":
+        raise ValueError("cash-out is not latched for a dispenser fault: there is nothing to release")
+    looked = Entry("dispenserReleased", state.latch.transaction_id, {"by": by})
+    state = replace(state, latch=None)
+    return state, Record((looked, Entry("checkpoint", None, checkpoint(state))))
+
+
+def exchange(state: State, unit: str, count: int, by: str) -> tuple[State, Record]:
+    """A cassette was replaced by one with `count` counted notes: its counters begin anew, and it is usable."""
+    before = next((one for one in state.units if one.unit == unit), None)
+    if before is None:
+        raise ValueError(f"there is no unit {unit!r}; known are {', '.join(one.unit for one in state.units)}")
+    fresh = CashUnit(unit, before.denomination_minor, count)
+    exchanged = {"unit": unit, "by": by, "before": units_to_json((before,))[0], "count": count}
+    state = replace(state, units=tuple(fresh if one is before else one for one in state.units))
+    return state, Record((Entry("cashUnitExchanged", None, exchanged), Entry("checkpoint", None, checkpoint(state))))
 
 
 def checkpoint(state: State) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,34 @@ def test_the_latch_holds_until_somebody_has_counted() -> None:
         _, transaction = settled_at_the_bank(stage, in_doubt_counts=False)
         assert transaction is not None
         assert (transaction["status"], transaction["presented_minor"], bool(transaction["reconciled"])) == ("released", 0, True)
+        assert stage.journal("verify").returncode == 0
+    finally:
+        customer.goes()
+        stage.strike()
+
+
+def test_after_a_jam_a_person_clears_the_path_and_fills_a_cassette() -> None:
+    stage = Stage(Path(tempfile.mkdtemp(prefix="branch-")), Options(timeouts=TIMEOUTS, mechanics=4.0, printer_bytes_per_s=9600.0))
+    customer = Customer(stage, lambda *_: None)
+    try:
+        stage.set()
+        BY_NAME["jam"].play(Scene(stage, customer, lambda *_: None))
+        hand = stage.hand("dispenser")
+        commands = [one["command"] for one in hand.call("history")["commands"]]
+        assert "44" not in commands, "no reset while a note is on the path"
+        hand.call("clear_jam")
+        customer.goes()
+        stage.children["terminal"].stop()
+
+        assert "nothing to reconcile" in cash(stage, "reconcile", "--transaction", "x", "--presented-minor", "0", "--by", "test").stderr
+        assert "no unit '9'" in cash(stage, "exchange", "--unit", "9", "--count", "1", "--by", "test").stderr
+        hand.call("set_cassette", unit=1, count=150)
+        exchanged = json.loads(cash(stage, "exchange", "--unit", "1", "--count", "150", "--by", "test").stdout)
+        assert exchanged["units"][0] | {"initial": 150, "presented": 0, "accuracy": "accurate"} == exchanged["units"][0]
+        assert json.loads(cash(stage, "release", "--by", "test").stdout)["latch"] is None
+        stage.start_terminal()
+        customer.view = {}
+        customer.sees("idle")
         assert stage.journal("verify").returncode == 0
     finally:
         customer.goes()
