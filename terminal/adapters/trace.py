@@ -12,6 +12,9 @@ class NoTrace:
     def note(self, kind: str, name: str, phase: str) -> None:
         """Nothing is kept."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class FileTrace:
     """One JSON line a note: ``{"at": seconds, "kind": ..., "name": ..., "phase": ...}``.
@@ -25,3 +28,6 @@ class FileTrace:
 
     def note(self, kind: str, name: str, phase: str) -> None:
         self._file.write(json.dumps({"at": round(self._clock.now(), 6), "kind": kind, "name": name, "phase": phase}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
