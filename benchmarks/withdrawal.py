@@ -143,9 +143,10 @@ presence = reader.wait_change(None, Deadline.after(clock, 1))
 while not presence.present:
     presence = reader.wait_change(presence, Deadline.after(clock, 5))
 channel, times = reader.connect(), []
+channel.transmit(bytes.fromhex("00A4040008A00000033301010100"), Deadline.after(clock, 5))
 for _ in range(int(sys.argv[2])):
     began = time.perf_counter()
-    answer = channel.transmit(bytes.fromhex("00A4040008A00000033301010100"), Deadline.after(clock, 5))
+    answer = channel.transmit(bytes.fromhex("80CA9F3605"), Deadline.after(clock, 5))
     times.append((time.perf_counter() - began) * 1000)
     assert answer[-2:] == bytes.fromhex("9000")
 channel.close()
@@ -154,7 +155,7 @@ print(json.dumps(times))
 
 
 def measure_apdus(count: int) -> dict[str, float]:
-    """SELECT of an application through pyscard, pcscd and vpcd, in a process of its own as the worker has it."""
+    """GET DATA of the ATC through pyscard, pcscd and vpcd: one exchange, in a process of its own as the worker has it."""
     with staged(Options(mechanics=FAST)) as (stage, _):
         stage.children["terminal"].stop()
         if stage.pcscd is None:
