@@ -148,13 +148,35 @@ def main() -> int:
             return 0
         first += byte
     start = json.loads(first)
-    try:
-        service = build_service(Device(start["device"]), start["settings"])
-    except DeviceError as error:
-        sys.stderr.write(f"{start['device']}: {error}\n")
-        return 2
-    Worker(service, 0, events).run()
+    service = _built(Device(start["device"]), start["settings"], events)
+    if service is not None:
+        Worker(service, 0, events).run()
     return 0
+
+
+def _built(device: Device, settings: Mapping[str, Any], events: int) -> Service | None:
+    """A file that is missing may be put there: said once, tried again, no restart spent. None when the agent has gone."""
+    told = False
+    while True:
+        try:
+            return build_service(device, settings)
+        except DeviceError as error:
+            if not told:
+                told = True
+                sys.stderr.write(f"{device.value}: {error}\n")
+                os.write(events, encode(DeviceLost(device, reason_of(error))))
+        os.write(events, b"{}\n")
+        if select.select([0], [], [], REOPEN_S)[0] and not _refuse_commands(events):
+            return None
+
+
+def _refuse_commands(events: int) -> bool:
+    """What is asked of a device that cannot be built fails at once. False at the end of input."""
+    data = os.read(0, 65536)
+    for line in data.splitlines():
+        command = decode(line)
+        os.write(events, encode(CommandFailed(command.command_id, command.device, "linkError", "configuration")))
+    return bool(data)
 
 
 if __name__ == "__main__":

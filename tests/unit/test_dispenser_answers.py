@@ -140,3 +140,21 @@ def test_answers_of_verbs_that_move_nothing_are_judged_too() -> None:
     with pytest.raises(LinkError):
         driver.status(deadline)
     driver.close()
+
+
+@pytest.mark.parametrize("byte", [b"\x06", b"\x15", b"\x04", b"\x00"])
+def test_a_flood_ends_at_the_deadline(byte: bytes) -> None:
+    """ACK, NAK, EOT or nothing at all, without an end: the verb ends in time and says what is known."""
+
+    class Flood(Scripted):
+        def read(self, deadline: Deadline) -> bytes:
+            self.clock.advance_to(self.clock.now() + 0.01)
+            return byte * 10
+
+    clock = VirtualClock()
+    unit = PuloonLcdm4000(Flood(clock, *[[] for _ in range(20)]), clock)
+    with pytest.raises((LinkError, ProtocolError)):
+        unit.status(Deadline.after(clock, 4))
+    with pytest.raises((OutcomeUnknown, LinkError, ProtocolError)):
+        unit.dispense(REQUEST, Deadline.after(clock, 10))
+    assert clock.now() < 20
