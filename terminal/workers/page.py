@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drivers.transports.base import Clock
-from terminal.workers.supervisor import Child, Restarts
+from terminal.workers.children import Supervised
 
 PING_S = 5.0
 PONG_LIMIT_S = 20.0
 
 
-class PageProcess:
+class PageProcess(Supervised):
     """Restarted when it ends or stops answering; the last view is sent again, so that a page that reconnects is right at once."""
 
     def __init__(
@@ -25,21 +25,13 @@ class PageProcess:
         pressed: Callable[[int, str], None],
         ready: Callable[[int], None],
     ) -> None:
+        super().__init__(clock)
         self._arguments = [sys.executable, "-m", "kiosk_ui", *arguments]
-        self._clock = clock
         self._inbox = inbox
         self._pressed = pressed
         self._ready = ready
-        self._restarts = Restarts(clock)
-        self._child: Child | None = None
-        self._generation = 0
-        self._start_at: float | None = clock.now()
         self._view: Mapping[str, Any] | None = None
         self._ping_at = self._heard_at = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child else None
 
     def show(self, view: Mapping[str, Any]) -> None:
         self._view = view
@@ -47,9 +39,10 @@ class PageProcess:
 
     def tick(self) -> None:
         now = self._clock.now()
-        if self._child is None:
-            if self._start_at is not None and now >= self._start_at:
-                self._start()
+        if self._due:
+            self._start()
+        elif self._child is None:
+            return
         elif now - self._heard_at > PONG_LIMIT_S:
             self._child.kill()
         elif now >= self._ping_at:
@@ -59,18 +52,10 @@ class PageProcess:
     def next_deadline(self) -> float | None:
         return self._start_at if self._child is None else self._ping_at
 
-    def close(self, grace_s: float) -> None:
-        child, self._child, self._start_at = self._child, None, None
-        self._generation += 1
-        if child is not None:
-            child.close(grace_s)
-
     def _start(self) -> None:
-        self._generation += 1
-        self._start_at = None
         self._heard_at = self._clock.now()
         self._ping_at = self._heard_at + PING_S
-        self._child = Child(self._arguments, self._on_line, self._generation)
+        self._spawn(self._arguments, self._on_line)
         if self._view is not None:
             self.show(self._view)
 
