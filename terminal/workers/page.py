@@ -12,6 +12,7 @@ from terminal.workers.children import Supervised
 
 PING_S = 5.0
 PONG_LIMIT_S = 20.0
+PAGE = (sys.executable, "-m", "kiosk_ui")
 
 
 class PageProcess(Supervised):
@@ -24,9 +25,10 @@ class PageProcess(Supervised):
         inbox: Callable[[Callable[[], None]], None],
         pressed: Callable[[int, str], None],
         ready: Callable[[int], None],
+        program: Sequence[str] = PAGE,
     ) -> None:
         super().__init__(clock)
-        self._arguments = [sys.executable, "-m", "kiosk_ui", *arguments]
+        self._arguments = [*program, *arguments]
         self._inbox = inbox
         self._pressed = pressed
         self._ready = ready
