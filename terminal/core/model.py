@@ -86,7 +86,7 @@ class Timeouts:
     pin_pad_s: float = 5.0
     face_s: float = 15.0
     authorise_s: float = 30.0
-    dispense_s: float = 75.0
+    dispense_s: float = 105.0
     resolve_s: float = 120.0
     print_s: float = 30.0
 
