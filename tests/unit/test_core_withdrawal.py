@@ -100,7 +100,7 @@ def test_two_hundred_with_a_receipt() -> None:
         story
         >> done(Device.CARD_READER)
         >> e.CardRemoved()
-        << [recorded("dispenseIntended"), told(c.Dispense, quantities=(2, 0, 0, 0), deadline_s=75.0), Phase.DISPENSING]
+        << [recorded("dispenseIntended"), told(c.Dispense, quantities=(2, 0, 0, 0), deadline_s=105.0), Phase.DISPENSING]
     )
     assert story >> dispensed(GOOD) << [recorded("dispenseAnswered", "transactionSettled", advice="SCSS"), Phase.PRESENTING]
     assert story >> e.Pressed("receipt") << [told(c.PrintReceipt, language="zh"), Phase.PRINTING]
