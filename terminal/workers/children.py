@@ -78,7 +78,7 @@ class Child:
 
 
 class Restarts:
-    """Back-off and budget: 0.5 s doubling to 60 s, five restarts in ten minutes."""
+    """Back-off and budget: at once, then 1 s doubling to 60 s; five restarts in ten minutes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -18,7 +18,7 @@ from terminal.core.model import Device
 from terminal.workers.children import Supervised
 from terminal.workers.wire import WireError, decode, encode
 
-HEARTBEAT_LIMIT_S = 8.0
+HEARTBEAT_LIMIT_S = 15.0  # longer than any service may block while it opens or looks at its device (the PIN pad: 8 s)
 GRACE_S = 0.5
 WORKER = (sys.executable, "-m", "terminal.workers.worker")
 
@@ -69,7 +69,7 @@ class WorkerProcess(Supervised):
         """When `tick` has something to do."""
         if self._child is None:
             return self._start_at
-        return min([*self._in_flight.values(), self._heard_at + HEARTBEAT_LIMIT_S])
+        return min(self._in_flight.values(), default=self._heard_at + HEARTBEAT_LIMIT_S)  # a busy worker sends no heartbeat
 
     def _start(self) -> None:
         self._heard_at = self._clock.now() + HEARTBEAT_LIMIT_S  # the first import may take its time

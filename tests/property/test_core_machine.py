@@ -21,6 +21,7 @@ from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.cash import Accuracy, DispenserResult
 from terminal.core.model import Device, Phase, PinBlock, State
+from terminal.core.session import answer_to
 from terminal.core.views import view_of
 
 SETTINGS = config(face_from_minor=20_000, counts=(40, 40, 40, 40))
@@ -116,8 +117,14 @@ class Terminal(play):
 
 
 class World(RuleBasedStateMachine):
-    @initialize(to=st.sampled_from([Phase.IDLE, Phase.AUTHORISING, *[Phase.RETURNING_CARD, Phase.DISPENSING] * 3]))
-    def power_on(self, to: Phase) -> None:
+    @initialize(
+        to=st.sampled_from([Phase.IDLE, Phase.AUTHORISING, Phase.RETURNING_CARD, Phase.DISPENSING]),
+        what=st.sampled_from(["", "", *TROUBLE]),
+        executed=st.booleans(),
+        error=st.sampled_from([0x01, 0x20, 0x07]),
+        notes=st.integers(0, 1),
+    )
+    def power_on(self, to: Phase, what: str, executed: bool, error: int, notes: int) -> None:
         self.unit = Unit()
         self.journal: list[c.Entry] = []
         self.outgoing: list[c.Outgoing] = []
@@ -128,6 +135,8 @@ class World(RuleBasedStateMachine):
         self.boot()
         self.all_online()
         self.a_customer_who_knows_what_to_do(to)
+        if what and to is Phase.DISPENSING:
+            self.trouble_while_cash_is_paid(what, executed, error, notes)
 
     def boot(self) -> None:
         """The agent starts: nothing is known but the journal, no worker is up yet."""
@@ -135,6 +144,7 @@ class World(RuleBasedStateMachine):
         self.queues: dict[Device, list[c.DeviceCommand]] = {device: [] for device in Device}
         self.requests: list[c.Authorise | c.FetchTemplate] = []
         self.inbox: list[e.Event] = []
+        self.said: list[e.Event] = []
         self.terminal = Terminal(self, self.journal, self.outgoing)
         self.feed(e.Started(recovered_from(self.journal)))
 
@@ -144,6 +154,8 @@ class World(RuleBasedStateMachine):
 
     def feed(self, event: e.Event) -> None:
         self.inbox.append(event)
+        if answer_to(event) is not None:
+            self.said = [*self.said[-4:], event]
         while self.inbox:
             try:
                 self.terminal.take(self.inbox.pop(0))
@@ -381,6 +393,35 @@ class World(RuleBasedStateMachine):
             self.feed(e.AuthorisationAnswered(n, "DECL", "incorrectPin", (response,), "", "", None))
         else:
             self.feed(e.AuthorisationAnswered(n, response, "" if response == "APPR" else "limitExceeded", (), "A1", "8A023030", None))
+
+    @precondition(lambda self: self.said)
+    @rule(data=st.data())
+    def an_answer_comes_again(self, data: st.DataObject) -> None:
+        """Late, or twice: it is the answer to nothing that is open."""
+        again = data.draw(st.sampled_from(self.said))
+        self.dies_in = -1
+        before = self.state
+        self.feed(again)
+        assert self.state == before
+
+    @rule(
+        response=st.sampled_from(["DECL", "PINR", "TECH", "timeout"]), then=st.sampled_from(["pulled", "lost", "killed", "again", "wait"])
+    )
+    def trouble_while_the_bank_is_asked(self, response: str, then: str) -> None:
+        self.a_customer_who_knows_what_to_do(Phase.AUTHORISING)
+        if self.state.phase is not Phase.AUTHORISING:
+            return
+        self.bank_answers(response)
+        if then == "pulled":
+            self.take_card()
+        elif then == "lost":
+            self.a_worker_dies(False, Device.CARD_READER)
+        elif then == "killed":
+            self.killed(False, True)
+        elif then == "again":
+            self.a_customer_who_knows_what_to_do(Phase.DISPENSING)
+        else:
+            self.answer_all(Device.CARD_READER)
 
     @rule()
     def the_card_refuses(self) -> None:

@@ -144,6 +144,8 @@ def test_a_hung_worker_is_left_alone_before_its_deadline() -> None:
         rig.clock.skipped += 400.0
         for _ in range(5):
             rig.worker.tick()
+        due = rig.worker.next_deadline()
+        assert due is not None and due > rig.clock.now(), "the agent's loop would spin"
         assert rig.worker.pid == pid and rig.events == [ONLINE], "busy is not silent: the command's own deadline counts"
 
 
