@@ -62,6 +62,13 @@ class LinkPort(Protocol):
     def report(self, data: Mapping[str, Any]) -> None: ...
 
 
+class Inbox(Protocol):
+    """Where everything comes together: a queue between threads, or one in virtual time. `get` raises queue.Empty."""
+
+    def put(self, item: Item) -> None: ...
+    def get(self, block: bool = True, timeout: float | None = None) -> Item: ...
+
+
 class Trace(Protocol):
     """Names and times, never contents: for stories and measurements."""
 
@@ -85,9 +92,9 @@ class Ports:
 class Agent:
     """`take` handles one event to its end; `run` feeds it from the inbox until `stop`."""
 
-    def __init__(self, state: State, badge: str = "") -> None:
+    def __init__(self, state: State, badge: str = "", inbox: Inbox | None = None) -> None:
         self.state = state
-        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self.inbox: Inbox = inbox or queue.SimpleQueue()
         self._badge = badge
         self._ports: Ports | None = None
         self._timer: tuple[int, float] | None = None
@@ -122,7 +129,7 @@ class Agent:
         due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
         wait = max(0.0, min([longest_s, *(at - now for at in due)]))
         try:
-            item = self.inbox.get(timeout=wait) if wait else self.inbox.get_nowait()
+            item = self.inbox.get(timeout=wait) if wait else self.inbox.get(block=False)
         except queue.Empty:
             pass
         else:

@@ -7,8 +7,6 @@ published once, never resent, and their silence is reported as what it is.
 from __future__ import annotations
 
 import random
-import threading
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import LinkEvent, RequestFailed
 from terminal.adapters.link_loop import LinkLoop
+from terminal.adapters.link_means import LinkMeans
 from terminal.adapters.requests_pending import OpenRequest
 
 
@@ -36,13 +35,15 @@ class BankLink:
         clock: Clock | None = None,
         wall_clock: WallClock = utc_now,
         chance: random.Random | None = None,
+        means: LinkMeans | None = None,
     ) -> None:
         self._config = config
         self._inbox = inbox
         self._clock = clock or MonotonicClock()
         self._wall_clock = wall_clock
-        self._loop = LinkLoop(config, Path(store_path), inbox, self._clock, wall_clock, chance or random.Random())
-        self._thread = threading.Thread(target=self._loop.run, name="bank-link", daemon=True)
+        self._means = means or LinkMeans()
+        self._loop = LinkLoop(config, Path(store_path), inbox, self._clock, wall_clock, chance or random.Random(), self._means)
+        self._thread = self._means.thread(self._loop.run, "bank-link")
 
     def start(self) -> None:
         """Begin connecting (after the boot delay)."""
@@ -58,7 +59,7 @@ class BankLink:
 
         ValueError when `data` cannot be a message (a Secret in it, NaN, more than 64 KiB).
         """
-        request_id = str(uuid.uuid4())
+        request_id = self._means.identify()
         time = iso_ms(self._wall_clock())
         payload = encode_envelope(id_=request_id, source=self._config.base, type_=type_, time=time, data=data)
         if not self.up:

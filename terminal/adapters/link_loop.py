@@ -7,10 +7,7 @@ from __future__ import annotations
 import math
 import queue
 import random
-import select
 import sqlite3
-import threading
-import uuid
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, unique
@@ -24,6 +21,7 @@ from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed
 from terminal.adapters.link_inbound import Inbound
+from terminal.adapters.link_means import LinkMeans, Session
 from terminal.adapters.link_outflow import Outflow
 from terminal.adapters.mqtt import (
     Acked,
@@ -32,7 +30,6 @@ from terminal.adapters.mqtt import (
     Ended,
     Happening,
     MqttOptions,
-    MqttSession,
     MqttUnreachable,
     Refused,
     Subscribed,
@@ -41,7 +38,6 @@ from terminal.adapters.outbox import OutboxClass
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.requests_pending import OpenRequest, PendingRequests
 from terminal.adapters.shipper import Shipper
-from terminal.adapters.wake import Wake
 
 QUOTA_EXCEEDED, RATE_EXCEEDED = 0x97, 0x9F
 HELD_S = 10.0
@@ -68,10 +64,12 @@ class LinkLoop:
         clock: Clock,
         wall_clock: WallClock,
         chance: random.Random,
+        means: LinkMeans,
     ) -> None:
         self._config, self._store_path, self._inbox, self._clock, self._wall_clock = config, store_path, inbox, clock, wall_clock
+        self._means = means
         self._tls = config.tls_context()
-        self.wake = Wake()
+        self.wake = means.wake()
         self.requests: deque[OpenRequest] = deque()
         self.report: dict[str, Any] = {}
         self.report_changed = False
@@ -81,8 +79,8 @@ class LinkLoop:
         self._phase = Phase.WAITING
         self._backoff = Backoff(config.base_backoff_s, config.max_backoff_s, chance)
         self._deadline = clock.now() + boot_delay(config.terminal_id, config.boot_spread_s)
-        self._connected: queue.SimpleQueue[tuple[MqttSession, str]] = queue.SimpleQueue()
-        self._session: MqttSession | None = None
+        self._connected: queue.SimpleQueue[tuple[Session, str]] = queue.SimpleQueue()
+        self._session: Session | None = None
         self._outflow: Outflow | None = None
         self._pending = PendingRequests()
         self._outbox: Outbox | None = None
@@ -159,7 +157,7 @@ class LinkLoop:
             self._inbound = Inbound(self._config.base, self._shipper, self._pending, self._inbox)
         config, (_, host, port) = self._config, self._config.address()
         password = config.password.reveal() if config.password else None
-        session = MqttSession(
+        session = self._means.session(
             MqttOptions(
                 host, port, config.terminal_id, self._tls, config.username, password, config.keepalive_s, config.connect_timeout_s,
                 config.window, config.clean_start, f"{config.base}/state", self._state("offline"),
@@ -178,7 +176,7 @@ class LinkLoop:
             self.wake.set()
 
         self._phase, self._session = Phase.CONNECTING, session
-        threading.Thread(target=connect, name="bank-link-connect", daemon=True).start()
+        self._means.thread(connect, "bank-link-connect").start()
 
     def _finish_connecting(self, now: float) -> None:
         while not self._connected.empty():
@@ -202,9 +200,7 @@ class LinkLoop:
         timeout_s = max(0.0, min(moment for moment in moments if moment is not None) - now)
         if self._session is not None and self._phase in (Phase.HANDSHAKE, Phase.UP):
             return self._session.pump(timeout_s, self.wake)
-        poll = select.poll()
-        poll.register(self.wake, select.POLLIN)
-        poll.poll(math.ceil(timeout_s * 1000))
+        self.wake.wait(timeout_s)
         return []
 
     def _handle(self, happening: Happening) -> None:
@@ -278,7 +274,7 @@ class LinkLoop:
     def _state(self, state: str) -> bytes:
         data = {**self.report, "state": state} if state == "online" else {"state": state}
         time = iso_ms(self._wall_clock())
-        return encode_envelope(id_=str(uuid.uuid4()), source=self._config.base, type_="ATMDeviceReport", time=time, data=data)
+        return encode_envelope(id_=self._means.identify(), source=self._config.base, type_="ATMDeviceReport", time=time, data=data)
 
     def _say_goodbye(self) -> None:
         """`offline` by our own hand, as the will is not published after a DISCONNECT; a second at most."""

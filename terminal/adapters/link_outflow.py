@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import BadMessage, LinkEvent, RequestFailed
-from terminal.adapters.mqtt import Acked, MqttSession
+from terminal.adapters.link_means import Session
+from terminal.adapters.mqtt import Acked
 from terminal.adapters.outbox import OutboxRow
 from terminal.adapters.requests_pending import OpenRequest, PendingRequests
 from terminal.adapters.shipper import REFUSED, Shipper
@@ -48,7 +49,7 @@ class Outflow:
         oldest = next(iter(self._in_flight.values()), None)
         return oldest is not None and now - oldest.sent_at >= self._config.puback_timeout_s
 
-    def send(self, session: MqttSession, now: float, unix_s: float) -> None:
+    def send(self, session: Session, now: float, unix_s: float) -> None:
         """Requests first, then what the shipper finds due."""
         for request in self._pending.unpublished():
             if len(self._in_flight) >= self._window:
@@ -60,14 +61,14 @@ class Outflow:
             key = f"{self._config.terminal_id}/{row.klass}/{row.epoch}/{row.seq}"
             self._in_flight[session.publish(row.topic, row.payload, expiry_s=expiry_s, key=key)] = _InFlight(now, row=row)
 
-    def send_state(self, session: MqttSession, payload: bytes, now: float) -> bool:
+    def send_state(self, session: Session, payload: bytes, now: float) -> bool:
         """The retained state; False when the window is full."""
         if len(self._in_flight) >= self._window:
             return False
         self._in_flight[session.publish(f"{self._config.base}/state", payload, retain=True)] = _InFlight(now)
         return True
 
-    def _publish_request(self, session: MqttSession, request: OpenRequest, now: float) -> int:
+    def _publish_request(self, session: Session, request: OpenRequest, now: float) -> int:
         return session.publish(
             f"{self._config.base}/auth",
             request.payload,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import select
 import threading
 
 
@@ -21,6 +23,12 @@ class Wake:
         with self._lock:
             if self._number >= 0:  # else closed: nobody waits any more
                 os.eventfd_write(self._number, 1)
+
+    def wait(self, timeout_s: float) -> None:
+        """Until it is set or the time is up."""
+        poll = select.poll()
+        poll.register(self._number, select.POLLIN)
+        poll.poll(math.ceil(timeout_s * 1000))
 
     def clear(self) -> None:
         with contextlib.suppress(BlockingIOError):

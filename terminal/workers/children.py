@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from drivers.transports.base import Clock
 from terminal.workers.wire import MAX_LINE
@@ -16,6 +17,19 @@ BACK_OFF_S = (0.5, 60.0)
 BUDGET = (5, 600.0)
 
 Line = Callable[[int, bytes | None], None]
+
+
+class ChildPort(Protocol):
+    """A child as its supervisor needs it: `Child`, or one in memory."""
+
+    @property
+    def pid(self) -> int: ...
+    def send(self, line: bytes) -> bool: ...
+    def kill(self) -> None: ...
+    def close(self, grace_s: float) -> None: ...
+
+
+Spawn = Callable[[Sequence[str], Line, int], ChildPort]
 
 
 class Child:
@@ -99,10 +113,11 @@ class Restarts:
 class Supervised:
     """What worker and page have in common: one child at a time, told apart by its generation. Used in the agent's thread only."""
 
-    def __init__(self, clock: Clock, start_after_s: float = 0.0) -> None:
+    def __init__(self, clock: Clock, start_after_s: float = 0.0, spawn: Spawn = Child) -> None:
         self._clock = clock
+        self._spawn_child = spawn
         self._restarts = Restarts(clock)
-        self._child: Child | None = None
+        self._child: ChildPort | None = None
         self._generation = 0
         self._start_at: float | None = clock.now() + start_after_s
 
@@ -114,10 +129,10 @@ class Supervised:
     def _due(self) -> bool:
         return self._child is None and self._start_at is not None and self._clock.now() >= self._start_at
 
-    def _spawn(self, arguments: Sequence[str], on_line: Line) -> Child:
+    def _spawn(self, arguments: Sequence[str], on_line: Line) -> ChildPort:
         self._generation += 1
         self._start_at = None
-        self._child = Child(arguments, on_line, self._generation)
+        self._child = self._spawn_child(arguments, on_line, self._generation)
         return self._child
 
     def close(self, grace_s: float) -> None:

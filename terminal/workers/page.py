@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from drivers.transports.base import Clock
-from terminal.workers.children import Supervised
+from terminal.workers.children import Child, Spawn, Supervised
 
 PING_S = 5.0
 PONG_LIMIT_S = 20.0
@@ -26,8 +26,10 @@ class PageProcess(Supervised):
         pressed: Callable[[int, str], None],
         ready: Callable[[int], None],
         program: Sequence[str] = PAGE,
+        *,
+        spawn: Spawn = Child,
     ) -> None:
-        super().__init__(clock)
+        super().__init__(clock, spawn=spawn)
         self._arguments = [*program, *arguments]
         self._inbox = inbox
         self._pressed = pressed

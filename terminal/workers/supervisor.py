@@ -15,7 +15,7 @@ from drivers.transports.base import Clock
 from terminal.core.commands import DeviceCommand
 from terminal.core.events import CommandFailed, DeviceGaveUp, DeviceLost, Event
 from terminal.core.model import Device
-from terminal.workers.children import Supervised
+from terminal.workers.children import Child, Spawn, Supervised
 from terminal.workers.wire import WireError, decode, encode
 
 HEARTBEAT_LIMIT_S = 15.0  # longer than any service may block while it opens or looks at its device (the PIN pad: 8 s)
@@ -37,8 +37,9 @@ class WorkerProcess(Supervised):
         program: Sequence[str] = WORKER,
         *,
         start_after_s: float = 0.0,
+        spawn: Spawn = Child,
     ) -> None:
-        super().__init__(clock, start_after_s)
+        super().__init__(clock, start_after_s, spawn)
         self.device = device
         self._program = program
         self._settings = settings

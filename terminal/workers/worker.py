@@ -12,12 +12,12 @@ import os
 import select
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from drivers.errors import DeviceError, LinkError, LinkTimeout
+from drivers.transports.base import Clock, MonotonicClock
 from terminal.core.commands import DeviceCommand
 from terminal.core.events import CommandFailed, DeviceLost, DeviceOnline, Event
 from terminal.core.model import Device
@@ -36,13 +36,43 @@ SERVICES: Mapping[Device, str] = {
 }
 
 
-class Worker:
-    """Owns one service. `lines` are the pipe's bytes so far."""
+class PipePort(Protocol):
+    """The worker's end of the wire to its agent."""
 
-    def __init__(self, service: Service, commands: int, events: int) -> None:
-        self._service = service
+    def wait(self, timeout_s: float) -> bytes | None:
+        """What has come, as soon as something has; b"" when the time is up; None when the agent has gone."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """All of it."""
+        ...
+
+
+class Pipe:
+    """Two descriptors."""
+
+    def __init__(self, commands: int, events: int) -> None:
         self._commands = commands
         self._events = events
+
+    def wait(self, timeout_s: float) -> bytes | None:
+        if not select.select([self._commands], [], [], timeout_s)[0]:
+            return b""
+        return os.read(self._commands, 65536) or None
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._events, data) :]
+
+
+class Worker:
+    """Owns one service. In the deterministic bench pipe and clock are of memory."""
+
+    def __init__(self, service: Service, pipe: PipePort, clock: Clock | None = None, heartbeat_s: float = HEARTBEAT_S) -> None:
+        self._service = service
+        self._pipe = pipe
+        self._clock = clock or MonotonicClock()
+        self._heartbeat_s = heartbeat_s
         self._rest = b""
         self._open = False
         self._told_lost = False
@@ -50,21 +80,20 @@ class Worker:
         self._beat_at = 0.0
 
     def run(self) -> None:
-        """Until standard input closes."""
+        """Until the agent has gone."""
         while True:
-            now = time.monotonic()
+            now = self._clock.now()
             if not self._open and now >= self._reopen_at:
                 self._try_open()
             if now >= self._beat_at:
-                self._write(b"{}\n")
-                self._beat_at = now + HEARTBEAT_S
-            wait = self._service.poll_interval_s if self._open else max(0.0, self._reopen_at - time.monotonic())
-            if select.select([self._commands], [], [], min(wait, HEARTBEAT_S))[0]:
-                data = os.read(self._commands, 65536)
-                if not data:
-                    self._service.close()
-                    return
-                self._take(data)
+                self._pipe.write(b"{}\n")
+                self._beat_at = now + self._heartbeat_s
+            wait = self._service.poll_interval_s if self._open else max(0.0, self._reopen_at - self._clock.now())
+            data = self._pipe.wait(min(wait, self._heartbeat_s))
+            if data is None:
+                self._service.close()
+                return
+            self._take(data)
             if self._open:
                 self._poll()
 
@@ -99,7 +128,7 @@ class Worker:
             self._lost(error)
 
     def _try_open(self) -> None:
-        self._reopen_at = time.monotonic() + REOPEN_S
+        self._reopen_at = self._clock.now() + REOPEN_S
         try:
             events = list(self._service.open())
         except DeviceError as error:
@@ -110,7 +139,7 @@ class Worker:
 
     def _lost(self, error: DeviceError) -> None:
         self._open = False
-        self._reopen_at = time.monotonic() + REOPEN_S
+        self._reopen_at = self._clock.now() + REOPEN_S
         self._service.close()
         if not self._told_lost:
             self._told_lost = True
@@ -124,11 +153,7 @@ class Worker:
 
     def send(self, events: Iterable[Event]) -> None:
         for event in events:
-            self._write(encode(event))
-
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._events, data) :]
+            self._pipe.write(encode(event))
 
 
 def build_service(device: Device, settings: Mapping[str, Any]) -> Service:
@@ -150,7 +175,7 @@ def main() -> int:
     start = json.loads(first)
     service = _built(Device(start["device"]), start["settings"], events)
     if service is not None:
-        Worker(service, 0, events).run()
+        Worker(service, Pipe(0, events)).run()
     return 0
 
 

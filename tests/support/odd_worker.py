@@ -18,7 +18,7 @@ from terminal.core.cash import DispenserResult
 from terminal.core.commands import DeviceCommand, PrepareDispense
 from terminal.core.events import DispenserPrepared, Event
 from terminal.core.model import Device
-from terminal.workers.worker import Worker
+from terminal.workers.worker import Pipe, Worker
 
 DEEDS = ("answer", "hang", "crash", "garbage", "raise", "lose", "print", "refuse", "foreign")
 RESULT = DispenserResult("none", 0, "", 0, ())
@@ -78,7 +78,7 @@ def main() -> None:
     events = os.dup(1)
     os.dup2(2, 1)
     start = json.loads(sys.stdin.buffer.raw.readline())
-    Worker(OddService(start["settings"], events), 0, events).run()
+    Worker(OddService(start["settings"], events), Pipe(0, events)).run()
 
 
 if __name__ == "__main__":
