@@ -94,7 +94,7 @@ class Agent:
 
     def __init__(self, state: State, badge: str = "", inbox: Inbox | None = None) -> None:
         self.state = state
-        self.inbox: Inbox = inbox or queue.SimpleQueue()
+        self.inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._badge = badge
         self._ports: Ports | None = None
         self._timer: tuple[int, float] | None = None

@@ -20,6 +20,7 @@ from terminal.core.settling import exchange, reconcile, release
 
 MOST_NOTES = 5000
 Change = Callable[[State, Store], tuple[State, Record]]
+Opened = Callable[[Config], Store]
 
 
 def show(config: Config) -> int:
@@ -27,7 +28,7 @@ def show(config: Config) -> int:
     return _with_state(config, None)
 
 
-def settle_doubt(config: Config, transaction_id: str, presented_minor: int, by: str) -> int:
+def settle_doubt(config: Config, transaction_id: str, presented_minor: int, by: str, opened: Opened = open_store) -> int:
     """The notes of a doubtful transaction were counted: the latch opens, the bank hears it (the advice waits in the outbox)."""
 
     def change(state: State, store: Store) -> tuple[State, Record]:
@@ -40,12 +41,12 @@ def settle_doubt(config: Config, transaction_id: str, presented_minor: int, by: 
             raise ConfigError(f"--presented-minor must be whole currency units from 0 to {requested_minor}")
         return reconcile(state, requested_minor, presented_minor, by)
 
-    return _with_state(config, change)
+    return _with_state(config, change, opened)
 
 
-def release_dispenser(config: Config, by: str) -> int:
+def release_dispenser(config: Config, by: str, opened: Opened = open_store) -> int:
     """After a fault that left notes on the path: somebody has looked and cleared it."""
-    return _with_state(config, lambda state, _: release(state, by))
+    return _with_state(config, lambda state, _: release(state, by), opened)
 
 
 def exchange_unit(config: Config, unit: str, count: int, by: str) -> int:
@@ -55,11 +56,11 @@ def exchange_unit(config: Config, unit: str, count: int, by: str) -> int:
     return _with_state(config, lambda state, _: exchange(state, unit, count, by))
 
 
-def _with_state(config: Config, change: Change | None) -> int:
+def _with_state(config: Config, change: Change | None, opened: Opened = open_store) -> int:
     """What the journal says, changed and journalled; printed as it is afterwards."""
     if not config.terminal.store.exists():
         raise ConfigError(f"{config.terminal.store}: there is no journal yet")
-    store = open_store(config)
+    store = opened(config)
     try:
         known = recovered_from(store, config)
         if known.first_start:

@@ -2,9 +2,9 @@
 
 Source: see `drivers.protocols.puloon_messages`; times and retries from the vendor's LCDM interface specification.
 
-The rule of this file: **a verb that moves notes is never sent again after silence.** It is sent again only when the device refused
-the frame itself (a clean NAK: nothing but NAK in the whole time in which an ACK could come). What the exceptions of `purge`,
-`dispense`, `test_dispense` and `sensor_diagnostics` mean:
+The rule of this file: **a verb that moves notes is sent once.** Not even a NAK makes it go out again: one disturbed byte turns an ACK into
+a NAK, and a short dispense is over before anybody could notice. What the exceptions of `purge`, `dispense`, `test_dispense` and
+`sensor_diagnostics` mean:
 
 * LinkError, ProtocolError, DeviceFault: nothing was executed.
 * OutcomeUnknown: the command left and its answer is lost. Ask `last_status`; never send it again.
@@ -231,7 +231,7 @@ class PuloonLcdm4000:
         if moves and not self._line.settled:
             self.status(deadline)
         failure = Failure.REFUSED
-        for _ in range(MAX_SENDS):
+        for _ in range(1 if moves else MAX_SENDS):
             self._line.begin(deadline)
             try:
                 outcome = self._line.exchange(frame, code, deadline if moves else deadline.sooner(ANSWER_TIME_S), patient=moves)
@@ -245,7 +245,7 @@ class PuloonLcdm4000:
             if isinstance(outcome, Frame):
                 return self._decoded(outcome, code)
             failure = outcome
-            if moves and failure is not Failure.REFUSED:
+            if moves:
                 raise self._lost(code, f"the dispenser {failure.value}")
             if deadline.expired:
                 break

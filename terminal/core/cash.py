@@ -166,13 +166,16 @@ def judge(result: DispenserResult | None, baseline: DispenserResult, quantities:
 
 
 def account(units: Units, quantities: Sequence[int], result: DispenserResult) -> Units:
-    """The units after a dispense with this account. When notes may lie elsewhere than it says, the touched units are inaccurate."""
+    """The units after a dispense with this account. When notes may lie elsewhere than it says, the touched units are inaccurate.
+
+    A reject is a reason too: two notes picked as one go into the bin together, and units count them as one or as two.
+    """
     after: list[CashUnit] = []
     clean = result.error == 0 and result.missing == 0
     for unit, asked, seen in zip(units, quantities, result.units, strict=True):
         touched = asked > 0 or seen.presented > 0 or seen.rejected > 0
         unit = replace(unit, presented=unit.presented + seen.presented, rejected=unit.rejected + seen.rejected)
-        if touched and not clean:
+        if touched and (not clean or seen.rejected):
             unit = replace(unit, accuracy=Accuracy.INACCURATE)
         if result.error == PICK_UP_ERROR and seen.presented < asked:
             unit = replace(unit, usable=False)

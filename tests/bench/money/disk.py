@@ -1,0 +1,133 @@
+"""The terminal's disk: real SQLite files in memory (tmpfs), and what a kill, a power cut, a full or a lying disk leaves of them.
+
+What counts as synced follows SQLite's own promise: in WAL mode with synchronous=FULL the log is synced at every commit of the store; the
+sender's deletions (synchronous=NORMAL) and telemetry are not. After a kill everything written is there, synced or not; after a power cut
+the synced part is, and of what came behind it any beginning, torn anywhere, with garbage in the last page.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+from terminal.adapters.outbox import telemetry_path
+from terminal.adapters.store import Store
+from terminal.adapters.store_file import StoreFailed
+
+NAME = "terminal.sqlite"
+SHARED_MEMORY = Path("/dev/shm")
+NO_LIMIT = 1_073_741_823
+
+
+def folder_in_memory() -> Path:
+    """A folder of this process, on tmpfs where there is one."""
+    return Path(tempfile.mkdtemp(prefix="money-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
+
+
+class Blank:
+    """A store as it is after its creation, to be copied for every schedule."""
+
+    def __init__(self, folder: Path, terminal_id: str, branch_id: str, moment: datetime) -> None:
+        path = folder / "blank" / NAME
+        Store.open(path, terminal_id, branch_id, wall_clock=lambda: moment, first_transaction_number=1).close()
+        self.files = {file.name: file.read_bytes() for file in (path, telemetry_path(path))}
+
+
+class Disk:
+    """`path` is the store's file now; after every end of the agent it is another one with what was left."""
+
+    def __init__(self, folder: Path, blank: Blank, chance: Random) -> None:
+        self._folder = folder
+        self._chance = chance
+        self._number = 0
+        self._synced: dict[str, int] = {}
+        self.refusals = 0
+        """So many appends to come are refused: the disk is full."""
+        self.lies = 0
+        """So many appends to come are written, and then their fsync fails: told as failed, and there after a restart."""
+        self.full = False
+        """SQLite itself finds no more pages."""
+        self.path = folder / "0" / NAME
+        self.path.parent.mkdir(parents=True)
+        for name, content in blank.files.items():
+            (self.path.parent / name).write_bytes(content)
+
+    # --- what SQLite promises
+
+    def synced(self) -> None:
+        """An append of the store has returned: its log is on disk up to here."""
+        log = f"{self.path}-wal"
+        self._synced[log] = os.stat(log).st_size
+
+    def opened(self) -> None:
+        """Recovery read what is there; opening telemetry commits once, synced."""
+        for path in (self.path, telemetry_path(self.path)):
+            log = Path(f"{path}-wal")
+            self._synced[str(log)] = log.stat().st_size if log.exists() else 0
+
+    # --- what goes wrong
+
+    def before_append(self, store: Store) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreFailed("no space left on the simulated disk")
+        pages = store._database.execute("PRAGMA page_count").fetchone()[0] if self.full else NO_LIMIT
+        if self.full or self._limited:
+            store._database.execute(f"PRAGMA max_page_count = {pages}")
+            self._limited = self.full
+
+    _limited = False
+
+    def after_append(self, store: Store) -> None:
+        self.synced()
+        if self.lies:
+            self.lies -= 1
+            store._broken = "the simulated disk said that it could not sync"
+            raise StoreFailed(store._broken)
+
+    def heal(self) -> None:
+        self.refusals = self.lies = 0
+        self.full = False
+
+    # --- what is left
+
+    def survive(self, *, power: bool) -> None:
+        """The process is gone (`power`: the machine with it). From now on `path` is what the next one finds."""
+        old, self._number = self.path.parent, self._number + 1
+        new = self._folder / str(self._number)
+        new.mkdir()
+        for file in old.iterdir():
+            if file.name.endswith(("-shm", ".lock")):
+                continue
+            content = file.read_bytes()
+            if power and file.name.endswith("-wal"):
+                content = self._torn(content, self._synced.get(str(file), 0))
+            (new / file.name).write_bytes(content)
+        self.path = new / NAME
+
+    def _torn(self, log: bytes, synced: int) -> bytes:
+        synced = min(synced, len(log))
+        end = self._chance.randrange(synced, len(log) + 1)
+        garbage = self._chance.randbytes(self._chance.choice((0, 24, 700))) if end < len(log) else b""
+        return log[:end] + garbage
+
+    def throw_away(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def outbox_rows(path: Path, classes: tuple[str, ...] = ("txn",)) -> int:
+    """How many messages still wait for the bank."""
+    marks = ",".join("?" * len(classes))
+    with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as database:
+        (number,) = database.execute(f"SELECT COUNT(*) FROM outbox WHERE class IN ({marks})", classes).fetchone()
+    database.close()
+    return int(number)
+
+
+Wall = Callable[[], datetime]

@@ -1,0 +1,96 @@
+"""The machine around the agent: dispenser with a witness, card slot, PIN pad, printer, each behind its line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from simulators.card.keys import CardKeys
+from simulators.card.profiles import Profile
+from simulators.card.slot import CardSlot, Reply
+from simulators.crypto.emv import IssuerKeys
+from simulators.devices import dispenser_wire as wire
+from simulators.devices.dispenser import Dispenser, Options
+from simulators.devices.dispenser_physics import Cassette, Run
+
+DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
+
+
+@dataclass(slots=True)
+class Payout:
+    """One DISPENSE that the unit carried out: when, for which intent of the journal, and the notes that left, by cassette type (0..3)."""
+
+    at: float
+    transaction_id: str
+    asked: tuple[int, ...]
+    notes: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def minor(self) -> int:
+        return sum(DENOMINATIONS[kind] * count for kind, count in self.notes.items())
+
+
+class WitnessedDispenser(Dispenser):
+    """The simulator, watched: every note that leaves is written down with the command that moved it."""
+
+    def __init__(self, cassettes: list[Cassette], options: Options, intent: Callable[[], str], point: Callable[[str], None]) -> None:
+        super().__init__(cassettes, options)
+        self.payouts: list[Payout] = []
+        self._intent = intent
+        self._point = point
+
+    def _start(self, code: int, data: bytes, at: float) -> bool:
+        started = super()._start(code, data, at)
+        if started and code == wire.DISPENSE:
+            asked = tuple(byte - 0x20 for byte in data[:4])
+            self.payouts.append(Payout(at, self._intent(), asked))
+        return started
+
+    def _step(self, moment: float) -> None:
+        run: Run | None = self._run
+        before = len(self.mechanics.outlet)
+        super()._step(moment)
+        left = self.mechanics.outlet[before:]
+        if left and self.payouts:
+            self.pulled_out(left)
+        if run is not None:
+            self._point("note")
+
+    def pulled_out(self, slots: list[int]) -> None:
+        """Notes of these slots have left: through the exit, or pulled out of it by hand."""
+        if self.payouts:
+            self.payouts[-1].notes.update(self.mechanics.cassettes[slot].type - 1 for slot in slots)
+
+    def gone(self) -> list[int]:
+        """By cassette type: how many notes are no longer in their cassette, wherever they are."""
+        mechanics, found = self.mechanics, [0] * 4
+        for slot, cassette in enumerate(mechanics.cassettes):
+            found[cassette.type - 1] = cassette.initial - cassette.remaining
+        return found
+
+
+class WatchedSlot(CardSlot):
+    """The card slot; `point` before every command to the chip, `changed` when a card comes or goes."""
+
+    def __init__(self, profiles: dict[str, Profile], keys: CardKeys, issuer: IssuerKeys, point: Callable[[str], None]) -> None:
+        super().__init__(profiles, keys, issuer)
+        self.changed: Callable[[], None] = lambda: None
+        self._point = point
+
+    def insert(self, name: str) -> None:
+        super().insert(name)
+        self.changed()
+
+    def remove(self) -> None:
+        super().remove()
+        self.changed()
+
+    def transmit(self, apdu: bytes) -> Reply:
+        self._point(f"apdu {apdu[1]:02X}" if len(apdu) > 1 else "apdu")
+        return super().transmit(apdu)
+
+
+def chance_of(seed: int, name: str) -> Random:
+    """A source of chance of its own for each part, so that one part's draws do not move another's."""
+    return Random(f"{seed}/{name}")

@@ -1,0 +1,253 @@
+"""One life of the agent: from the start of its process to its end, with the workers and the page it started.
+
+Everything in it is what is shipped: `Agent`, `Store`, `BankLink`, `WorkerProcess` with the worker's own loop, services and drivers. Only what
+they stand on is the bench's: clock, inbox, pipes, lines, the MQTT session. The composition follows `terminal.compose`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drivers.errors import LinkError
+from drivers.transports.base import CardChannel, CardPresence, Deadline
+from drivers.transports.card_memory import MemoryCardReader
+from money.children import HEARTBEAT_S, Line, MemoryChild, MemoryPipe, Program, first_line
+from money.inbox import MemoryInbox, MemoryThread, MemoryWake
+from money.lines import Line as SerialLine
+from money.lines import LineStream
+from money.network import MemorySession
+from money.ports import TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
+from money.sched import Task
+from terminal.adapters.bank_link import BankLink
+from terminal.adapters.link_means import LinkMeans
+from terminal.adapters.store import Store
+from terminal.adapters.store_file import StoreFailed
+from terminal.agent import Agent, Ports
+from terminal.compose import recovered_from
+from terminal.core.events import Started
+from terminal.core.model import Device, State
+from terminal.workers.page import PageProcess
+from terminal.workers.service import Service
+from terminal.workers.services.card import CardService
+from terminal.workers.services.dispenser import DispenserService
+from terminal.workers.services.pin_pad import PinPadService
+from terminal.workers.services.printer import PrinterService
+from terminal.workers.supervisor import WorkerProcess
+from terminal.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from money.world import World
+
+START_S = 0.3
+AGAIN_S = 1.0
+LONGEST_WAIT_S = 30.0
+
+
+class Life:
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.number = number
+        self.alive = True
+        self.tasks: list[Task] = []
+        self.children: dict[Device | str, MemoryChild] = {}
+        self.agent: Agent | None = None
+        self.store: Store | None = None
+        self.link: BankLink | None = None
+        self._orders: dict[Device, TappedWorker] = {}
+        self._identities = iter(f"{world.schedule.seed}-{number}-{n}" for n in range(1_000_000))
+        self.tasks.append(world.time.spawn(f"agent {number}", self._main))
+
+    # --- the process
+
+    def _main(self) -> None:
+        self.world.time.sleep(START_S)
+        try:
+            self._start()
+            assert self.agent is not None
+            while self.agent._running:
+                self.agent.run_once(LONGEST_WAIT_S)
+        except StoreFailed as error:
+            self.world.tell("agent", f"ends: {error}")
+        except Exception:
+            self.world.broke("the agent died of an exception", traceback.format_exc())
+        self.world.end_life(AGAIN_S, power=False)
+
+    def _start(self) -> None:
+        world = self.world
+        self.store = Store.open(world.disk.path, world.config.terminal.id, world.config.terminal.branch, wall_clock=world.wall)
+        world.disk.opened()
+        recovered = recovered_from(self.store, world.config)
+        inbox = MemoryInbox(world.time)
+        agent = self.agent = Agent(State(world.config.core()), inbox=inbox)
+        self.link = BankLink(
+            world.link_config, world.disk.path, agent.from_link, clock=world.clock, wall_clock=world.wall, chance=world.chance,
+            means=LinkMeans(self._session, self._thread, lambda: MemoryWake(world.time), lambda: next(self._identities)),
+        )  # fmt: skip
+        workers = {
+            device: WorkerProcess(device, {}, world.clock, inbox.put, spawn=self._spawner(device, program))
+            for device, program in self._programs().items()
+        }
+        page = PageProcess([], world.clock, inbox.put, agent.pressed, lambda port: None, spawn=self._spawner("page", self._page))
+        self._orders = {device: TappedWorker(self, port) for device, port in workers.items()}
+        agent.plug(
+            Ports(
+                world.clock,
+                world.wall,
+                TappedJournal(self, self.store),
+                TappedLink(self, self.link),
+                world.sealer,
+                self._orders,
+                TappedPage(self, page),
+                TappedTrace(self),
+            )
+        )
+        agent.take(Started(recovered))
+        self.link.start()
+
+    def end(self, *, power: bool) -> None:
+        """The process is gone, in the middle of whatever it did. Its workers notice at their pipe, or go with the power."""
+        self.alive = False
+        world = self.world
+        world.disk.survive(power=power)
+        for child in self.children.values():
+            child.pipe.hang_up()
+            if power and not child.task.current:
+                child.kill()
+        for task in self.tasks:
+            if not task.current:
+                world.time.kill(task)
+        if self.store is not None:
+            self.store.close()
+        world.view = {"screen": "dark"}
+        world.wake_watchers()
+
+    def runs_now(self, *, workers: bool) -> bool:
+        """Is it this process (or one of its workers) that runs at this moment?"""
+        tasks = [*self.tasks, *(child.task for child in self.children.values() if workers)]
+        return any(task.current for task in tasks)
+
+    # --- what it stands on
+
+    def point(self, name: str) -> None:
+        if self.alive:
+            self.world.point(name)
+
+    def overdue(self) -> Iterator[str]:
+        for order in self._orders.values():
+            yield from order.overdue()
+
+    def _session(self, options: Any) -> MemorySession:
+        return MemorySession(options, self.world.time, self.world.broker, self.point, self.world.published)
+
+    def _thread(self, target: Callable[[], None], name: str) -> MemoryThread:
+        return MemoryThread(self.world.time, target, f"{name} {self.number}", self.tasks.append)
+
+    def _spawner(self, whom: Device | str, program: Program) -> Callable[[Sequence[str], Line, int], MemoryChild]:
+        def spawn(arguments: Sequence[str], on_line: Line, generation: int) -> MemoryChild:
+            name = whom.value if isinstance(whom, Device) else whom
+            child = MemoryChild(self.world.time, f"{name} {self.number}.{generation}", program, on_line, generation)
+            self.children[whom] = child
+            return child
+
+        return spawn
+
+    # --- its children
+
+    def _programs(self) -> dict[Device, Program]:
+        world = self.world
+        quiet_card: Callable[[Service], bool] = lambda service: True  # noqa: E731
+        listening: Callable[[Any], bool] = lambda service: service._listening and not world.pad.received  # noqa: E731
+        return {
+            Device.DISPENSER: self._worker(
+                world.dispenser_line, lambda open_: DispenserService(open_, world.clock, max_notes=world.config.cash.max_notes)
+            ),
+            Device.PIN_PAD: self._worker(
+                world.pad, lambda open_: PinPadService(open_, world.clock, world.key_blocks, world.config.pin_pad.format), listening
+            ),
+            Device.PRINTER: self._worker(world.printer, lambda open_: PrinterService(open_, world.clock, 42, True)),
+            Device.CARD_READER: self._card_worker(quiet_card),
+        }
+
+    def _worker(
+        self, line: SerialLine, make: Callable[[Callable[[], LineStream]], Any], quiet: Callable[[Any], bool] = lambda service: False
+    ) -> Program:
+        def program(pipe: MemoryPipe) -> None:
+            opened: list[LineStream] = []
+
+            def open_() -> LineStream:
+                opened.append(line.open())
+                return opened[-1]
+
+            self._run(pipe, make(open_), quiet, lambda: [stream.close() for stream in opened])
+
+        def with_nudges(pipe: MemoryPipe) -> None:
+            line.on_received = pipe.nudge
+            program(pipe)
+
+        return with_nudges if quiet(_Nothing()) else program
+
+    def _card_worker(self, quiet: Callable[[Service], bool]) -> Program:
+        def program(pipe: MemoryPipe) -> None:
+            self.world.slot.changed = pipe.nudge
+            service = CardService(lambda: Reader(self.world), self.world.clock, self.world.card_setting)
+            self._run(pipe, service, quiet, lambda: None)
+
+        return program
+
+    def _run(self, pipe: MemoryPipe, service: Any, quiet: Callable[[Any], bool], release: Callable[[], object]) -> None:
+        first_line(pipe)
+        worker = Worker(service, pipe, self.world.clock, HEARTBEAT_S)
+        pipe.quiet = lambda: worker._open and quiet(service)
+        try:
+            worker.run()
+        finally:
+            release()
+
+    def _page(self, pipe: MemoryPipe) -> None:
+        """The kiosk page: what it is shown is what people see."""
+        self.world.page_of(self, pipe)
+
+    def kill_worker(self, device: Device) -> None:
+        child = self.children.get(device)
+        if child is not None and self.alive:
+            self.world.tell("fault", f"kill -9 {child.name}")
+            child.kill()
+
+    def kill_page(self) -> None:
+        child = self.children.get("page")
+        if child is not None and self.alive:
+            child.kill()
+            self.world.view = {"screen": "dark"}
+            self.world.wake_watchers()
+
+
+class _Nothing:
+    """A service as `quiet` sees it before there is one: listening, with nothing received."""
+
+    _listening = True
+
+
+class Reader:
+    """drivers.transports.base.CardReader: the slot in memory, and a reader that can be gone (pcscd restarted, cable out)."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._inner = MemoryCardReader(world.slot, world.clock)
+        self._check()
+
+    def _check(self) -> None:
+        if self._world.now < self._world.reader_gone_until:
+            raise LinkError("the card reader is gone")
+
+    def wait_change(self, last: CardPresence | None, deadline: Deadline) -> CardPresence:
+        self._check()
+        return self._inner.wait_change(last, deadline)
+
+    def connect(self) -> CardChannel:
+        self._check()
+        return self._inner.connect()
+
+    def close(self) -> None:
+        """Nothing to give back."""

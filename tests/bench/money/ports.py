@@ -1,0 +1,113 @@
+"""The agent's ports with a witness in each: a point before and after every effect, and what must be true at that very moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from terminal.adapters.store import Store
+from terminal.core import commands as c
+from terminal.workers.supervisor import GRACE_S
+
+if TYPE_CHECKING:
+    from money.life import Life
+
+SLACK_S = 0.2
+
+
+class TappedJournal:
+    def __init__(self, life: Life, store: Store) -> None:
+        self._life, self._store = life, store
+
+    def append(self, entries: Any, outgoing: Any = ()) -> Any:
+        life, disk = self._life, self._life.world.disk
+        name = ",".join(entry.kind for entry in entries)
+        life.point(f"journal<{name}")
+        disk.before_append(self._store)
+        numbers = self._store.append(entries, outgoing)
+        disk.after_append(self._store)
+        life.world.recorded(entries)
+        life.point(f"journal>{name}")
+        return numbers
+
+
+class TappedWorker:
+    """Also the watch on deadlines: a command that is neither answered nor given up by its deadline is overdue."""
+
+    def __init__(self, life: Life, port: Any) -> None:
+        self._life, self._port = life, port
+
+    def send(self, command: c.DeviceCommand) -> None:
+        name = type(command).__name__
+        self._life.point(f"send<{name}")
+        self._life.world.ordered(command)
+        self._port.send(command)
+        self._life.point(f"send>{name}")
+
+    def overdue(self) -> Iterator[str]:
+        now = self._life.world.now
+        for number, at in self._port._in_flight.items():
+            if now > at + GRACE_S + SLACK_S:
+                yield f"command {number} of {self._port.device.value} was due at {at:.1f} s"
+
+    def tick(self) -> None:
+        self._port.tick()
+
+    def next_deadline(self) -> float | None:
+        found: float | None = self._port.next_deadline()
+        return found
+
+    def close(self, grace_s: float) -> None:
+        self._port.close(grace_s)
+
+
+class TappedPage:
+    def __init__(self, life: Life, port: Any) -> None:
+        self._life, self._port = life, port
+
+    def show(self, view: Mapping[str, Any]) -> None:
+        self._life.point(f"show {view['screen']}")
+        self._port.show(view)
+
+    def tick(self) -> None:
+        self._port.tick()
+
+    def next_deadline(self) -> float | None:
+        found: float | None = self._port.next_deadline()
+        return found
+
+    def close(self, grace_s: float) -> None:
+        self._port.close(grace_s)
+
+
+class TappedLink:
+    def __init__(self, life: Life, port: Any) -> None:
+        self._life, self._port = life, port
+
+    def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str:
+        self._life.point(f"request<{type}")
+        request_id: str = self._port.request(type, data, timeout_s)
+        self._life.point(f"request>{type}")
+        return request_id
+
+    def notify(self) -> None:
+        self._port.notify()
+
+    def report(self, data: Mapping[str, Any]) -> None:
+        self._port.report(data)
+
+
+class TappedTrace:
+    """terminal.agent.Trace: coverage and the story."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    def note(self, kind: str, name: str, phase: str) -> None:
+        world = self._life.world
+        if kind == "event":
+            world.taken.add((phase, name))
+            world.tell("agent", f"{phase} <- {name}")
+            self._life.point(f"event {name}")
+        elif kind != "view":
+            world.tell("agent", f"{phase} -> {name}")

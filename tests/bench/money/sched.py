@@ -1,0 +1,158 @@
+"""Virtual time and the processes in it. Every process is a greenlet: it runs until it waits, and the hub then moves time to what is due next.
+
+Nothing here knows the machine's clock. Two things due at the same moment happen in the order in which they were planned.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+MOST_STEPS = 60_000
+
+
+class Killed(GreenletExit):
+    """kill -9, as the killed code sees it: nothing it does any more has an effect."""
+
+
+class Runaway(BaseException):
+    """So many steps without an end: something turns in a circle."""
+
+
+class Task:
+    """A process, or a thread of one."""
+
+    __slots__ = ("_let", "dead", "done", "name", "token")
+
+    def __init__(self, name: str, main: Callable[[], object], on_end: Callable[[], object], hub: greenlet) -> None:
+        self.name = name
+        self.dead = False
+        self.done = False
+        self.token = 0
+
+        def run() -> None:
+            try:
+                main()
+            except Killed:
+                pass
+            finally:
+                self.done = True
+            on_end()
+
+        self._let = greenlet(run, hub)  # not a child of whoever happens to start it
+
+    def resume(self) -> None:
+        self.token += 1
+        self._let.switch()
+
+    @property
+    def current(self) -> bool:
+        return self._let is getcurrent()
+
+    def throw(self) -> None:
+        """End it where it waits. From inside itself this is a raise."""
+        self.dead = True
+        self.token += 1
+        if self.current:
+            raise Killed
+        if not self.done:
+            self._let.parent = getcurrent()
+            self._let.throw(Killed)
+            self.done = True
+
+
+class Scheduler:
+    """The hub. `now` is monotonic seconds."""
+
+    def __init__(self, start: float = 1_000.0) -> None:
+        self.now = start
+        self.current: Task | None = None
+        self.steps = 0
+        self._hub = getcurrent()
+        self._planned: list[tuple[float, int, Task | Callable[[], object], int]] = []
+        self._order = count()
+
+    def call_at(self, at: float, action: Callable[[], object]) -> None:
+        heapq.heappush(self._planned, (at, next(self._order), action, -1))
+
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
+        heapq.heappush(self._planned, (self.now + seconds, next(self._order), action, -1))
+
+    def spawn(self, name: str, main: Callable[[], object], on_end: Callable[[], object] = lambda: None) -> Task:
+        task = Task(name, main, on_end, self._hub)
+        heapq.heappush(self._planned, (self.now, next(self._order), task, 0))
+        return task
+
+    def wait(self, until: float | None) -> None:
+        """The running task sleeps until that moment, or until somebody pokes it."""
+        task = self.current
+        assert task is not None, "only a task can wait"
+        if task.dead:
+            raise Killed
+        if until is not None:
+            heapq.heappush(self._planned, (until, next(self._order), task, task.token))
+        self._hub.switch()
+        if task.dead:
+            raise Killed
+
+    def sleep(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.wait(until)
+
+    def poke(self, task: Task | None) -> None:
+        """Wake it now, if it waits."""
+        if task is not None and not task.done:
+            heapq.heappush(self._planned, (self.now, next(self._order), task, task.token))
+
+    def kill(self, task: Task) -> None:
+        """From anywhere, also from inside the task itself."""
+        running = self.current
+        if task.done or task.dead:
+            return
+        if not task.current:
+            self.current = task
+        try:
+            task.throw()
+        finally:
+            self.current = running
+
+    def count_step(self) -> None:
+        """Also where a loop could turn without ever waiting."""
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise Runaway(f"{MOST_STEPS} steps, and no end at {self.now:.1f} s")
+
+    def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Until `stop()` holds, nothing is planned any more, or that moment has come."""
+        planned = self._planned
+        while planned and not stop():
+            if planned[0][0] > until:
+                self.now = until
+                return
+            at, _, what, token = heapq.heappop(planned)
+            self.now = max(self.now, at)
+            self.count_step()
+            if not isinstance(what, Task):
+                what()
+            elif what.token == token and not what.done:
+                self.current = what
+                what.resume()
+                self.current = None
+
+
+class TaskClock:
+    """`drivers.transports.base.Clock` over the scheduler."""
+
+    def __init__(self, schedule: Scheduler) -> None:
+        self._schedule = schedule
+
+    def now(self) -> float:
+        return self._schedule.now
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            self._schedule.sleep(seconds)

@@ -1,0 +1,143 @@
+"""A schedule: which customers come and what goes wrong when. Drawn from a seed, or written by hand; plain values, so that it can be shrunk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Any
+
+POINTS_OF_A_CUSTOMER = 420
+"""About so many moments does a withdrawal have (`World.point`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """`pins` are typed one after the other, the last one again and again. A screen's name in `leaves_at`, `cancels_at`, `pulls_at`: what they do
+    when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free."""
+
+    card: str = "static"
+    pins: tuple[str, ...] = ("112233",)
+    amount_minor: int = 30_000
+    keypad: bool = False
+    pace_s: float = 0.4
+    leaves_at: str = ""
+    cancels_at: str = ""
+    pulls_at: str = ""
+    card_after_s: float = 0.8
+    cash_after_s: float | None = 1.0
+    receipt: bool = False
+    eager: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`at`: the number of a point, or "name#n" (the nth point of that name, from 1), or "t=seconds" after the start."""
+
+    at: int | str
+    kind: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name}={value}" for name, value in self.arguments)
+        return f"{self.kind}({given}) at {self.at}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes stand in each other's place."""
+
+    seed: int
+    customers: tuple[Customer, ...]
+    faults: tuple[Fault, ...] = ()
+    survives: str = "reset"
+    latency: float = 1.0
+    counts: tuple[int, int, int, int] = (60, 60, 60, 60)
+    swapped: bool = False
+    probe: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """The cast's cards that the bench uses: name, PIN, how often."""
+
+    name: str
+    pin: str
+    weight: int
+
+
+CARDS = (
+    Cards("static", "112233", 70),
+    Cards("everyday", "135790", 8),
+    Cards("two-applications", "246802", 8),
+    Cards("little-money", "135790", 5),
+    Cards("expired", "135790", 2),
+    Cards("host-blocked", "", 1),
+    Cards("blocked", "135790", 1),
+)
+AMOUNTS = (1_000, 2_000, 5_000, 10_000, 10_000, 17_000, 30_000, 30_000, 38_000, 50_000, 100_000, 200_000)
+SCREENS = (
+    *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "receiptQuestion", "failure"),
+    *("readingCard", "otherAmount", "thanks", "stillThere"),
+)
+
+
+@dataclass(slots=True)
+class Draw:
+    """Chance with a customer's or a fault's vocabulary."""
+
+    chance: Random
+    kinds: tuple[tuple[str, Any], ...] = field(default_factory=tuple)
+
+    def customer(self) -> Customer:
+        chance = self.chance
+        card = chance.choices(CARDS, [one.weight for one in CARDS])[0]
+        pins: tuple[str, ...] = (card.pin or "135790",)
+        odd = chance.random()
+        if odd < 0.06:
+            pins = ("999999", *pins)
+        elif odd < 0.08:
+            pins = ("999999",)
+        moods = {"leaves_at": 0.05, "cancels_at": 0.03, "pulls_at": 0.08}
+        mood = {name: chance.choice(SCREENS) for name, share in moods.items() if chance.random() < share}
+        return Customer(
+            card.name,
+            pins,
+            chance.choice(AMOUNTS),
+            keypad=chance.random() < 0.05,
+            pace_s=chance.choice((0.1, 0.4, 0.4, 1.5)),
+            card_after_s=chance.choice((0.3, 0.8, 0.8, 4.0)),
+            cash_after_s=chance.choice((0.5, 1.0, 1.0, 5.0, None)),
+            receipt=chance.random() < 0.04,
+            eager=chance.random() < 0.2,
+            **mood,
+        )
+
+    def moment(self, customers: int) -> int | str:
+        """Mostly a point; the rest any time."""
+        if self.chance.random() < 0.85:
+            return self.chance.randrange(POINTS_OF_A_CUSTOMER * customers)
+        return f"t={self.chance.uniform(0.0, 30.0 * customers):.3f}"
+
+
+def draw(seed: int, make_fault: Any) -> Schedule:
+    """The schedule of a seed. `make_fault(chance)` draws a kind with its arguments."""
+    chance = Random(f"schedule/{seed}")
+    drawing = Draw(chance)
+    customers = tuple(drawing.customer() for _ in range(chance.choices((1, 2, 3), (78, 18, 4))[0]))
+    faults = []
+    for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0]):
+        kind, arguments = make_fault(chance)
+        faults.append(Fault(drawing.moment(len(customers)), kind, tuple(sorted(arguments.items()))))
+    return Schedule(
+        seed,
+        customers,
+        tuple(faults),
+        survives=chance.choice(("nothing", "reset", "reset", "power")),
+        latency=chance.choice((1.0, 1.0, 0.0, 5.0)),
+        counts=chance.choice(((60, 60, 60, 60), (60, 60, 60, 60), (3, 2, 60, 60), (1, 0, 2, 5))),
+        swapped=chance.random() < 0.05,
+        probe=seed % 8 == 0,
+    )

@@ -1,0 +1,187 @@
+"""What all schedules share and nobody changes: keys, cast, configuration, a blank store, a blank bank. Made once for a process.
+
+Functions without memory that cost much (RSA, key derivation, sealing) are remembered here for all schedules: same question, same answer.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from drivers.emv.capk import load_capks
+from drivers.emv.terminal import TerminalData
+from drivers.secret import Secret
+from money.disk import Blank, folder_in_memory
+from money.hardware import WatchedSlot, chance_of
+from money.schedule import CARDS
+from simulators.bank.cards import load_cast
+from simulators.bank.host import BankHost
+from simulators.bank.__main__ import bank_keys
+from simulators.bank.store import Store as BankStore
+from simulators.card.capk import capk_toml
+from simulators.card.card import SimulatedCard
+from simulators.card.keys import load_card_keys
+from simulators.card.profiles import load_profiles
+from simulators.crypto.emv import load_issuer_keys
+from simulators.crypto.host_pin import HostPinKeys, key_blocks_for
+from terminal.adapters.keys import CardDataSealer
+from terminal.adapters.link_config import LinkConfig
+from terminal.adapters.shipper import ShippingPolicy
+from terminal.config import (
+    BankSection,
+    CardSection,
+    CashSection,
+    Config,
+    PinPadSection,
+    PrinterSection,
+    SerialSection,
+    TerminalSection,
+    UnitSection,
+)
+from terminal.core.model import Timeouts
+from terminal.workers.services.card import CardSetting
+
+TERMINAL, BRANCH = "T0001", "B001"
+MOMENT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
+PRESETS = (10_000, 20_000, 30_000, 50_000, 100_000, 200_000)
+TIMEOUTS = Timeouts(
+    input_s=9.0,
+    still_there_s=5.0,
+    take_card_s=8.0,
+    take_cash_s=6.0,
+    message_s=3.0,
+    card_s=6.0,
+    pin_pad_s=5.0,
+    authorise_s=8.0,
+    dispense_s=30.0,
+    resolve_s=45.0,
+    print_s=10.0,
+)
+
+
+class Setting:
+    """`close` removes its folder."""
+
+    moment = MOMENT
+
+    def __init__(self) -> None:
+        remember()
+        self._folder = folder_in_memory()
+        self._numbers = count(1)
+        self.blank = Blank(self._folder, TERMINAL, BRANCH, MOMENT)
+        self.pin_keys = HostPinKeys.load()
+        self.key_blocks = {slot: Secret(block) for slot, block in key_blocks_for("ZT588SIM00000001", self.pin_keys).items()}
+        self._bank_keys = bank_keys(self._folder / "bank")
+        self._cast = load_cast(None, self._bank_keys)
+        self._bank_store = BankStore(None)
+        BankHost(self._bank_store, self._cast, self._bank_keys, MOMENT)
+        self._blank_bank = self._bank_store.connection.serialize()
+        self.sealer = RememberingSealer(CardDataSealer(self._bank_keys.public_hex, "bank-2026"))
+        self.link_config = LinkConfig(
+            "mqtt://127.0.0.1:1883", TERMINAL, BRANCH, boot_spread_s=0.0, max_backoff_s=5.0, puback_timeout_s=10.0,
+            shipping=ShippingPolicy(resend_s=4.0, resend_max_s=30.0, drain_per_s=20.0),
+        )  # fmt: skip
+        path = self._folder / "capk.toml"
+        path.write_text(capk_toml(load_card_keys()), encoding="utf-8")
+        self._ca_keys = load_capks(path)
+        self._profiles, self._card_keys, self._issuer = load_profiles(None), load_card_keys(), load_issuer_keys()
+        self._cards = {name: SimulatedCard(profile, self._card_keys, self._issuer) for name, profile in self._profiles.items()}
+        self.secrets = self._secret_texts()
+        self.log = io.StringIO()
+        self._configs: dict[tuple[int, ...], Config] = {}
+
+    def _secret_texts(self) -> re.Pattern[str]:
+        """Card numbers and PINs of the cast, standing alone (a hash may hold six such digits by chance), and the pad's key blocks."""
+        pans = [one.pan for profile in self._profiles.values() for one in profile.applications]
+        alone = "|".join(sorted({*pans, *(one.pin for one in CARDS if one.pin), "999999"}))
+        blocks = "|".join(block.reveal() for block in self.key_blocks.values())
+        return re.compile(f"(?<![0-9A-Za-z])(?:{alone})(?![0-9A-Za-z])|{blocks}|{self.pin_keys.kbpk.hex()}")
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def new_folder(self) -> Path:
+        return self._folder / str(next(self._numbers))
+
+    def config(self, counts: tuple[int, int, int, int]) -> Config:
+        if counts not in self._configs:
+            here = Path("nowhere")
+            units = tuple(UnitSection(str(n), minor, held) for n, (minor, held) in enumerate(zip(DENOMINATIONS, counts, strict=True), 1))
+            self._configs[counts] = Config(
+                TerminalSection(TERMINAL, BRANCH, here),
+                BankSection("mqtt://127.0.0.1:1883", here),
+                CashSection(PRESETS, 300_000, units),
+                SerialSection(here),
+                CardSection(here),
+                PinPadSection(here),
+                PrinterSection(here),
+                timeouts=TIMEOUTS,
+            )
+        return self._configs[counts]
+
+    def card_setting(self, seed: int, wall: Callable[[], datetime]) -> CardSetting:
+        """The unpredictable number is the same for a number of schedules, so that what the chip signs can be remembered."""
+        chance = chance_of(seed % 16, "unpredictable")
+        terminal = TerminalData(country=bytes.fromhex("0156"), currency="CNY", serial="000T0001", terminal_id="T0001000")
+        return CardSetting(terminal, self._ca_keys, chance.randbytes, wall)
+
+    def slot(self, point: Callable[[str], None]) -> WatchedSlot:
+        """A slot whose cards are as they left the factory."""
+        slot = WatchedSlot(self._profiles, self._card_keys, self._issuer, point)
+        for card in self._cards.values():
+            card.card_blocked = False
+            for application in card.applications:
+                application.blocked = card.profile.application_blocked
+                application.atc, application.pin_tries = 0, card.profile.pin_tries_left
+                application.last_online_unfinished = application.flip_signature = False
+            card.reset()
+        slot._cards = self._cards
+        return slot
+
+    def bank_host(self, wall: Callable[[], datetime]) -> Callable[[], BankHost]:
+        """Makes the host anew on the same disk: what it committed is there, what it had in memory is not."""
+        self._bank_store.connection.deserialize(self._blank_bank)
+        return lambda: BankHost(self._bank_store, self._cast, self._bank_keys, wall())
+
+    @property
+    def bank_database(self) -> sqlite3.Connection:
+        return self._bank_store.connection
+
+
+class RememberingSealer:
+    """terminal.adapters.bank_messages.Sealer: one sealed box for the same card and transaction, in every schedule."""
+
+    def __init__(self, sealer: CardDataSealer) -> None:
+        self._sealer = sealer
+        self._boxes: dict[tuple[str, str], dict[str, str]] = {}
+
+    def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> dict[str, str]:
+        key = (track2.reveal(), transaction_id)
+        if key not in self._boxes:
+            self._boxes[key] = self._sealer.seal(pan, track2, pan_sequence, transaction_id)
+        return self._boxes[key]
+
+
+_REMEMBERED: list[str] = []
+
+
+def remember() -> None:
+    """Put a memory before the costly pure functions of the simulators and of offline data authentication."""
+    if _REMEMBERED:
+        return
+    for where, name in COSTLY:
+        module: Any = __import__(where, fromlist=[name])
+        setattr(module, name, functools.lru_cache(maxsize=20_000)(getattr(module, name)))
+        _REMEMBERED.append(f"{where}.{name}")
+
+
+COSTLY: tuple[tuple[str, str], ...] = ()

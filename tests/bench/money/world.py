@@ -1,0 +1,394 @@
+"""The world of one schedule: hardware, terminal, broker, bank, people, and the faults that strike at its moments.
+
+Every moment worth distinguishing is a **point** (`point`): before and after each effect of the agent, each chunk on a wire, each command to
+the chip, each note that moves, each message at the bank. Points are counted; a fault strikes at one of them, or at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+from money.children import HEARTBEAT_S, MemoryPipe
+from money.faults import KINDS
+from money.hardware import DENOMINATIONS, Payout, WatchedSlot, WitnessedDispenser, chance_of
+from money.life import Life
+from money.lines import Line
+from money.network import BankAtBroker
+from money.people import Person
+from money.sched import Runaway, Scheduler, Task, TaskClock
+from money.schedule import Fault, Schedule
+from money.setting import Setting
+from money.disk import Disk, outbox_rows
+from simulators.broker.memory import MemoryBroker
+from simulators.devices.dispenser import Options
+from simulators.devices.dispenser_physics import Cassette, PathNote
+from simulators.devices.pinpad_device import PinPad
+from simulators.devices.pinpad_vault import Vault, VolatileMemory
+from simulators.devices.printer import Printer
+from terminal.core import commands as c
+from terminal.core.model import Phase, State
+
+CUSTOMERS_S = 420.0
+QUIET_S = 420.0
+LOOK_S = 2.0
+
+
+class World:
+    def __init__(self, schedule: Schedule, setting: Setting, *, story: bool = False) -> None:
+        self.schedule, self._setting = schedule, setting
+        self.chance = chance_of(schedule.seed, "world")
+        self.time = Scheduler()
+        self.clock = TaskClock(self.time)
+        self.wall_offset_s = 0.0
+        self.config, self.link_config = setting.config(schedule.counts), setting.link_config
+        self.sealer, self.key_blocks, self.card_setting = setting.sealer, setting.key_blocks, setting.card_setting(schedule.seed, self.wall)
+        self.story: list[tuple[float, str, str]] | None = [] if story else None
+        self.broken: list[tuple[str, str]] = []
+        self.taken: set[tuple[str, str]] = set()
+        self.points = 0
+        self.trail: list[str] | None = None
+        self.struck: list[tuple[str, str]] = []
+        self._occurrences: Counter[str] = Counter()
+        self._here = ""
+        self._plan_faults()
+        self.view: dict[str, Any] = {"screen": "dark"}
+        self.watchers: set[Task] = set()
+        self.intents: list[str] = []
+        self.dispenses_sent: Counter[str] = Counter()
+        self.cards_of: dict[str, int] = {}
+        self.strays: list[PathNote] = []
+        self.views_shown: list[bytes] = []
+        self.published: list[str] = []
+        self.secrets = setting.secrets
+        self.reader_gone_until = 0.0
+        self._build()
+        self.lives = 1
+        self.life = Life(self, 1)
+
+    def _build(self) -> None:
+        schedule = self.schedule
+        self.disk = Disk(self._setting.new_folder(), self._setting.blank, chance_of(schedule.seed, "disk"))
+        kinds = (2, 1, 3, 4) if schedule.swapped else (1, 2, 3, 4)
+        cassettes = [Cassette(f"CNY {DENOMINATIONS[kind - 1] // 100}", schedule.counts[kind - 1], kind, 2) for kind in kinds]
+        options = Options(last_status_survives=schedule.survives, latency=schedule.latency)
+        self.dispenser = WitnessedDispenser(cassettes, options, self.last_intent, self.point)
+        wires = chance_of(schedule.seed, "wires")
+        self.dispenser_line = Line(self.time, "cashDispenser", self.dispenser, wires, self._on_wire)
+        vault = Vault(self._setting.pin_keys.kbpk, VolatileMemory(), chance_of(schedule.seed, "vault").randbytes)
+        self.pad = Line(self.time, "pinPad", PinPad(vault), wires, self._on_wire)
+        self.printer = Line(self.time, "printer", Printer(None, 9600.0), wires, self._on_wire)
+        self.lines = {line.name: line for line in (self.dispenser_line, self.pad, self.printer)}
+        self.slot: WatchedSlot = self._setting.slot(self.point)
+        self.broker = MemoryBroker(self.time.later)
+        self.bank = BankAtBroker(self._setting.bank_host(self.wall), self.time, self.broker, self.wall, self.tell)
+        self.bank.point = self.point
+
+    # --- time, story, moments
+
+    @property
+    def now(self) -> float:
+        return self.time.now
+
+    def wall(self) -> datetime:
+        return self._setting.moment + timedelta(seconds=self.time.now + self.wall_offset_s)
+
+    def tell(self, who: str, what: str) -> None:
+        if self.story is not None:
+            self.story.append((self.time.now, who, what))
+
+    def broke(self, what: str, detail: str = "") -> None:
+        """Something that must not be."""
+        self.broken.append((what, detail))
+        self.tell("JUDGE", f"{what}: {detail.strip().splitlines()[-1] if detail else ''}")
+
+    def _plan_faults(self) -> None:
+        self._at_point: dict[int, list[Fault]] = {}
+        self._at_name: dict[tuple[str, int], list[Fault]] = {}
+        for fault in self.schedule.faults:
+            if isinstance(fault.at, int):
+                self._at_point.setdefault(fault.at, []).append(fault)
+            elif fault.at.startswith("t="):
+                self.time.later(float(fault.at[2:]), lambda fault=fault: self._strike(fault))  # type: ignore[misc]
+            else:
+                name, _, number = fault.at.rpartition("#")
+                self._at_name.setdefault((name, int(number)), []).append(fault)
+
+    def point(self, name: str) -> None:
+        """A moment. May not return: Killed, when the process that runs is the one that ends here."""
+        number, self.points = self.points, self.points + 1
+        if self.trail is not None:
+            self.trail.append(name)
+        faults = self._at_point.pop(number, None)
+        if self._at_name:
+            self._occurrences[name] += 1
+            faults = [*(faults or ()), *self._at_name.pop((name, self._occurrences[name]), ())]
+        if faults:
+            self._here = name
+            for fault in faults:
+                self._strike(fault)
+
+    def _strike(self, fault: Fault) -> None:
+        self.tell("fault", str(fault))
+        self.struck.append((fault.kind, self._here))
+        KINDS[fault.kind].strike(self, **dict(fault.arguments))
+
+    # --- witnesses
+
+    def _on_wire(self, line: str, direction: str, data: bytes) -> None:
+        if self.story is not None:
+            arrow = ">" if direction == "toDevice" else "<"
+            self.tell("wire", f"{line} {arrow} {data.hex() if line == 'cashDispenser' else f'{len(data)} bytes'}")
+        if line == "cashDispenser" and direction == "toDevice" and data[3:4] == b"\x52":
+            self._dispense_on_wire()
+        self.point(f"wire {line} {direction}")
+
+    def _dispense_on_wire(self) -> None:
+        transaction_id = self.last_intent()
+        self.dispenses_sent[transaction_id] += 1
+        if self.dispenses_sent[transaction_id] > 1 or not transaction_id:
+            self.broke("a dispense was sent twice for one authorisation", transaction_id or "without any intent")
+
+    def last_intent(self) -> str:
+        return self.intents[-1] if self.intents else ""
+
+    def recorded(self, entries: Any) -> None:
+        """An append has returned: on disk."""
+        for entry in entries:
+            if entry.kind == "dispenseIntended":
+                self.intents.append(entry.transaction_id)
+            elif entry.kind == "authorisationRequested":
+                self.cards_of[entry.transaction_id] = self.slot.generation if self.slot.present else -1
+
+    def ordered(self, command: c.DeviceCommand) -> None:
+        """The agent is about to send this to a worker."""
+        if isinstance(command, c.Dispense):
+            transaction = self.state.transaction
+            identity = transaction.transaction_id if transaction else ""
+            if identity != self.last_intent():
+                self.broke("a dispense was ordered before its intent was on disk", identity)
+            if self.slot.present and self.slot.generation == self.cards_of.get(identity):
+                self.broke("cash before card", identity)
+
+    def anchor(self) -> tuple[int, str] | None:
+        """The journal's head as the bank was told it last."""
+        for text in reversed(self.published):
+            message = json.loads(text)
+            if "journalseq" in message:
+                return message["journalseq"], message["journalhash"]
+        return None
+
+    def log(self) -> str:
+        """What the terminal has written to standard error."""
+        return self._setting.log.getvalue()
+
+    @property
+    def state(self) -> State:
+        assert self.life.agent is not None
+        return self.life.agent.state
+
+    @property
+    def payouts(self) -> list[Payout]:
+        return self.dispenser.payouts
+
+    # --- people
+
+    def schedule_task(self) -> Task:
+        assert self.time.current is not None
+        return self.time.current
+
+    def wake_watchers(self) -> None:
+        watchers, self.watchers = self.watchers, set()
+        for task in sorted(watchers, key=lambda one: one.name):
+            self.time.poke(task)
+
+    def page_of(self, life: Life, pipe: MemoryPipe) -> None:
+        pipe.write(b'{"ready": {"port": 1}}')
+        while (data := pipe.wait(HEARTBEAT_S)) is not None:
+            for line in data.splitlines():
+                message = json.loads(line)
+                if "ping" in message:
+                    pipe.write(b'{"pong": 1}')
+                elif life is self.life:
+                    self.view = message["view"]
+                    self.views_shown.append(line)
+                    self.tell("kiosk", f"{self.view['screen']}: {self.view['title']}")
+                    self.wake_watchers()
+
+    def press(self, seq: int, option: str) -> None:
+        page = self.life.children.get("page")
+        if page is not None and self.life.alive and not page.task.done:
+            page._say(json.dumps({"pressed": {"seq": seq, "id": option}}).encode())
+
+    def insert_card(self, name: str) -> None:
+        self.slot.insert(name)
+
+    def take_cash(self) -> None:
+        from_exit = not self.dispenser.busy
+        path = self.dispenser.mechanics.path
+        standing = [note.cassette for note in path if note.place == "exit" and note not in self.strays] if from_exit else []
+        taken = self.dispenser_line.hand("take_notes", from_exit=from_exit)
+        self.dispenser.pulled_out(standing)
+        if taken:
+            self.tell("customer", f"takes the cash: {taken}")
+
+    def cassette_back(self, unit: int) -> None:
+        if not self.dispenser.mechanics.cassettes[unit - 1].present:
+            self.dispenser_line.hand("insert_cassette", unit=unit)
+
+    def when_dark(self, seconds: float) -> None:
+        """Power that was cut by a plan comes back so long after."""
+
+        def look() -> None:
+            if self.dispenser.powered:
+                self.time.later(LOOK_S, look)
+            else:
+                self.time.later(seconds, lambda: self.dispenser_line.hand("power", to="on"))
+
+        if self._healed is False:
+            self.time.later(0.5, look)
+
+    _healed = False
+
+    # --- the terminal's process
+
+    def end_life(self, away_s: float, *, power: bool) -> None:
+        """The agent's process ends now and is started again. When it is the one that runs, this does not return."""
+        life = self.life
+        if not life.alive:
+            return
+        self.tell("fault", "the power of the terminal fails" if power else "the agent's process ends")
+        life.end(power=power)
+        self.time.later(away_s, self.start_life)
+        if life.runs_now(workers=power):
+            assert self.time.current is not None
+            self.time.kill(self.time.current)
+
+    def start_life(self) -> None:
+        self.lives += 1
+        self.life = Life(self, self.lives)
+
+    # --- the course of things
+
+    def play(self) -> None:
+        """Customers and faults; then everything is put right, and the world comes to rest."""
+        people = [Person(self, plan) for plan in self.schedule.customers]
+        self._next_customer(people, 0)
+        try:
+            self.time.run(self.now + CUSTOMERS_S, lambda: self._done >= len(people))
+            self.heal()
+            self._rest()
+        except Runaway as error:
+            self.broke("the world does not come to rest", str(error))
+
+    _done = 0
+
+    def _next_customer(self, people: list[Person], number: int) -> None:
+        """One after the other; an eager one stands there before the one before has gone."""
+        if number >= len(people):
+            return
+
+        def gone() -> None:
+            self._done += 1
+            if not (number + 1 < len(people) and people[number + 1].plan.eager):
+                self._next_customer(people, number + 1)
+
+        self.time.spawn(f"customer {number + 1}", people[number].main, gone)
+        if number + 1 < len(people) and people[number + 1].plan.eager:
+            self._next_customer(people, number + 1)
+
+    def heal(self) -> None:
+        """Every fault is over: power, wires, disk, bank; a technician has cleared the path. Nobody touches the terminal itself."""
+        self._healed = True
+        self._at_point.clear()
+        self._at_name.clear()
+        self.tell("world", "all faults are over")
+        self.disk.heal()
+        self.broker.faults.clear()
+        self.broker.restart()
+        self.bank.faults.clear()
+        self.reader_gone_until = 0.0
+        for line in self.lines.values():
+            line.armed.clear()
+            line.cut_until = 0.0
+        self._heal_dispenser()
+        self.pad.hand("fault", name="silent", value=False)
+        self.pad.hand("fault", name="drop_reply", value=0)
+        self.pad.hand("power", on=True)
+        self.printer.hand("power", on=True)
+        self.printer.hand("paper", level="full")
+        self.slot.control("clear_faults", {}, self.now)
+        if self.slot.present:
+            self.slot.remove()
+
+    def _heal_dispenser(self) -> None:
+        unit, mechanics = self.dispenser, self.dispenser.mechanics
+        unit.cut_at = None
+        mechanics.jam = None
+        mechanics.doubles.clear()
+        mechanics.foreign.clear()
+        mechanics.near_end_detection = False
+        mechanics.reject_bin_present = True
+        self.dispenser_line.hand("fault", kind="clear")
+        self.dispenser_line.hand("power", to="on")
+        for number in range(1, 5):
+            self.cassette_back(number)
+
+    def _rest(self) -> None:
+        """Until the terminal rests and the bank has everything; the machine's path is cleared once it moves no more."""
+        self._quiet = False
+        until = self.now + QUIET_S
+        self._look()
+        self.time.run(until, lambda: self._quiet)
+        if not self._quiet:
+            self.broke("the world does not come to rest", self.unrest() or "?")
+
+    def _look(self) -> None:
+        if not self.dispenser.busy and self.dispenser.powered and self.dispenser.mechanics.path and self.life.alive and self._settled():
+            self.dispenser_line.hand("clear_jam")
+        self._check_deadlines()
+        self._quiet = not self.unrest()
+        if not self._quiet:
+            self.time.later(LOOK_S, self._look)
+
+    def _settled(self) -> bool:
+        return self.life.agent is not None and self.state.open_dispense is None and self.state.phase is not Phase.UNKNOWN
+
+    def unrest(self) -> str:
+        """What still has to happen, or ""."""
+        life = self.life
+        if not life.alive or life.agent is None:
+            return "the agent is not up"
+        state = self.state
+        if self.slot.present:
+            self.slot.remove()
+            return "a card was in the slot"
+        if state.store_failed:
+            self.end_life(1.0, power=False)  # an operator's or a watchdog's restart: the journal could not be written
+            return "the journal failed"
+        if state.phase not in (Phase.IDLE, Phase.OUT_OF_SERVICE):
+            return f"the session is in {state.phase.value}"
+        if state.phase is Phase.OUT_OF_SERVICE and not self.excused():
+            return f"out of service: {self.view.get('lines')}"
+        rows = outbox_rows(self.disk.path, ("txn", "alarm", "audit"))
+        return f"{rows} messages wait for the bank" if rows else ""
+
+    def excused(self) -> bool:
+        """Out of service for a reason that only a person can take away: a latch, no cash, restarts used up."""
+        from terminal.core import cash
+
+        state = self.state
+        gave_up = any(one.detail == "restartsUsedUp" for one in state.devices.values())
+        return state.latch is not None or gave_up or not cash.payable(state.units, state.config.presets_minor, state.config.max_notes)
+
+    def _check_deadlines(self) -> None:
+        for one in self.life.overdue():
+            self.broke("a wait did not end by its deadline", one)
+
+    def close(self) -> None:
+        """Everything ends; the folder goes."""
+        if self.life.alive:
+            self.life.end(power=True)
+        self.disk.throw_away()
