@@ -127,14 +127,16 @@ class Agent:
         now = self.ports.clock.now()
         deadlines = [port.next_deadline() for port in self._children()]
         due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
-        wait = max(0.0, min([longest_s, *(at - now for at in due)]))
+        first = min(due, default=now + longest_s)
+        wait = max(0.0, min(longest_s, first - now))
         try:
             item = self.inbox.get(timeout=wait) if wait else self.inbox.get(block=False)
         except queue.Empty:
             pass
         else:
             self._do(item)
-        self.elapse()
+        if self.ports.clock.now() >= first:
+            self.elapse()
 
     def elapse(self) -> None:
         """The session timer, the workers' deadlines and restarts."""

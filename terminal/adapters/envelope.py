@@ -48,7 +48,7 @@ def encode_envelope(
         "data": data,
     }
     try:
-        payload = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        payload = _ENCODER.encode(fields).encode()
     except TypeError:
         raise ValueError(f"{type_}: its data holds something that JSON cannot carry") from None
     if len(payload) > MAX_MESSAGE_BYTES:
@@ -61,7 +61,7 @@ def decode_envelope(payload: bytes) -> Envelope:
     if len(payload) > MAX_MESSAGE_BYTES:
         raise BadEnvelope(f"{len(payload)} bytes are more than a message may have ({MAX_MESSAGE_BYTES})")
     try:
-        fields = json.loads(payload, parse_constant=_refuse_constant)
+        fields = _DECODER.decode(payload.decode())
     except (ValueError, RecursionError):
         raise BadEnvelope("it is not JSON in UTF-8") from None
     if not isinstance(fields, dict):
@@ -78,3 +78,7 @@ def decode_envelope(payload: bytes) -> Envelope:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, unique
+from functools import lru_cache
 from math import gcd
 
 
@@ -91,6 +92,11 @@ def mix(units: Sequence[CashUnit], amount_minor: int, max_notes: int) -> tuple[i
 
     Depth first from the largest denomination, so that short cassettes lead to a mix of smaller notes.
     """
+    return _mix(tuple(units), amount_minor, max_notes)
+
+
+@lru_cache(maxsize=512)  # the same few amounts are asked for at every view, from units that seldom change
+def _mix(units: Units, amount_minor: int, max_notes: int) -> tuple[int, ...] | None:
     order = sorted(range(len(units)), key=lambda i: -units[i].denomination_minor)
     steps = [gcd(*(units[i].denomination_minor for i in order[place:])) for place in range(len(order))]
     held = [sum(units[i].denomination_minor * units[i].count for i in order[place:] if units[i].usable) for place in range(len(order))]

@@ -182,7 +182,8 @@ def test_the_counters_follow_the_account(result: DispenserResult, asked: tuple[i
         assert (new.presented - old.presented, new.rejected - old.rejected) == (seen.presented, seen.rejected)
         assert old.count - new.count == min(9, seen.presented + seen.rejected)
         untouched = not (n or seen.presented or seen.rejected)
-        assert new.accuracy is (Accuracy.ACCURATE if untouched or result.error == 0 else Accuracy.INACCURATE)
+        certain = result.error == 0 and not seen.rejected
+        assert new.accuracy is (Accuracy.ACCURATE if untouched or certain else Accuracy.INACCURATE)
         assert new.usable is not (result.error == cash.PICK_UP_ERROR and seen.presented < n)
     for old, new, n in zip(before, cash.account_unknown(before, asked), asked, strict=True):
         assert old.count - new.count == n and (new.accuracy is Accuracy.INACCURATE) == bool(n)

@@ -61,7 +61,7 @@ def scripted(*answers: list[bytes], broken_at: str = "") -> tuple[PuloonLcdm4000
     return driver, line, Deadline.after(clock, 63)
 
 
-def test_only_a_nak_alone_permits_to_send_again() -> None:
+def test_a_nak_among_other_things_is_noise_and_the_answer_counts() -> None:
     for noise in ([b"\x15", b"\x06", PAID, b"\x04"], [b"\xff\x15", PAID], [b"\x15", b"\x55", PAID]):
         driver, line, deadline = scripted(noise)
         assert paid_by_type(driver.dispense(REQUEST, deadline)) == REQUEST

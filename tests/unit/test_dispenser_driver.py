@@ -327,16 +327,16 @@ def test_lost_ack_and_lost_answer_leave_an_unconfirmed_command(bench: Bench) -> 
     assert bench.outlet() == [[1, 2], [2, 1]]
 
 
-def test_a_refused_frame_is_sent_again_and_only_then(bench: Bench) -> None:
+def test_a_refused_dispense_is_not_sent_again_and_last_status_says_that_it_never_ran(bench: Bench) -> None:
+    """A NAK may be a disturbed ACK: seed 159 of the money bench paid twice for one authorisation when it was believed."""
+    before = bench.driver.last_status(bench.within(3))
     bench.hand("fault", kind="nak", command=0x52)
-    assert paid_by_type(bench.dispense(*REQUEST)) == REQUEST
-    history = [(c["command"], c["executed"]) for c in bench.hand("history")["commands"] if c["command"] == "52"]
-    assert history == [("52", False), ("52", True)]
-    bench.hand("fault", kind="nak", command=0x52, count=3)
-    with pytest.raises(LinkError, match="refused"):
+    with pytest.raises(OutcomeUnknown, match="refused"):
         bench.dispense(*REQUEST)
-    assert bench.outlet() == [[1, 2], [2, 1]]
-    assert bench.driver.line_counters.refused_commands == 4
+    assert not bench.driver.acknowledged
+    assert bench.driver.last_status(bench.within(3)) == before
+    assert bench.sent() == 1 and bench.outlet() == []
+    assert bench.driver.line_counters.refused_commands == 1
 
 
 def test_late_status_is_not_taken_for_the_answer_to_a_dispense(bench: Bench) -> None:

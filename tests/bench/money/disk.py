@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -47,6 +45,7 @@ class Disk:
         self._chance = chance
         self._number = 0
         self._synced: dict[str, int] = {}
+        self._log = ""
         self.refusals = 0
         """So many appends to come are refused: the disk is full."""
         self.lies = 0
@@ -62,14 +61,13 @@ class Disk:
 
     def synced(self) -> None:
         """An append of the store has returned: its log is on disk up to here."""
-        log = f"{self.path}-wal"
-        self._synced[log] = os.stat(log).st_size
+        self._synced[self._log] = os.stat(self._log).st_size
 
     def opened(self) -> None:
         """Recovery read what is there; opening telemetry commits once, synced."""
-        for path in (self.path, telemetry_path(self.path)):
-            log = Path(f"{path}-wal")
-            self._synced[str(log)] = log.stat().st_size if log.exists() else 0
+        self._log = f"{self.path}-wal"
+        for log in (self._log, f"{telemetry_path(self.path)}-wal"):
+            self._synced[log] = os.stat(log).st_size if os.path.exists(log) else 0
 
     # --- what goes wrong
 
@@ -119,15 +117,3 @@ class Disk:
 
     def throw_away(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def outbox_rows(path: Path, classes: tuple[str, ...] = ("txn",)) -> int:
-    """How many messages still wait for the bank."""
-    marks = ",".join("?" * len(classes))
-    with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as database:
-        (number,) = database.execute(f"SELECT COUNT(*) FROM outbox WHERE class IN ({marks})", classes).fetchone()
-    database.close()
-    return int(number)
-
-
-Wall = Callable[[], datetime]

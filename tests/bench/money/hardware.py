@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+
 from simulators.card.keys import CardKeys
 from simulators.card.profiles import Profile
 from simulators.card.slot import CardSlot, Reply

@@ -173,7 +173,6 @@ def _what(found: re.Match[str]) -> str:
     return "card number" if len(found.group()) > 12 else "PIN"
 
 
-
 def summary(wrong: list[Wrong]) -> dict[str, Any]:
     """Names with the first sentence of each."""
     found: dict[str, Any] = {}

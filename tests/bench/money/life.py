@@ -6,6 +6,7 @@ they stand on is the bench's: clock, inbox, pipes, lines, the MQTT session. The 
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from money.lines import LineStream
 from money.network import MemorySession
 from money.ports import TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
 from money.sched import Task
+from money.shortcut import DirectPage
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.link_means import LinkMeans
 from terminal.adapters.store import Store
@@ -56,6 +58,7 @@ class Life:
         self.store: Store | None = None
         self.link: BankLink | None = None
         self._orders: dict[Device, TappedWorker] = {}
+        self._direct: DirectPage | None = None
         self._identities = iter(f"{world.schedule.seed}-{number}-{n}" for n in range(1_000_000))
         self.tasks.append(world.time.spawn(f"agent {number}", self._main))
 
@@ -89,7 +92,10 @@ class Life:
             device: WorkerProcess(device, {}, world.clock, inbox.put, spawn=self._spawner(device, program))
             for device, program in self._programs().items()
         }
-        page = PageProcess([], world.clock, inbox.put, agent.pressed, lambda port: None, spawn=self._spawner("page", self._page))
+        page: Any = DirectPage(world)
+        if world.schedule.whole:
+            page = PageProcess([], world.clock, inbox.put, agent.pressed, lambda port: None, spawn=self._spawner("page", self._page))
+        self._direct = None if world.schedule.whole else page
         self._orders = {device: TappedWorker(self, port) for device, port in workers.items()}
         agent.plug(
             Ports(
@@ -110,7 +116,8 @@ class Life:
         """The process is gone, in the middle of whatever it did. Its workers notice at their pipe, or go with the power."""
         self.alive = False
         world = self.world
-        world.disk.survive(power=power)
+        if not world.closing:
+            world.disk.survive(power=power)
         for child in self.children.values():
             child.pipe.hang_up()
             if power and not child.task.current:
@@ -120,8 +127,12 @@ class Life:
                 world.time.kill(task)
         if self.store is not None:
             self.store.close()
-        world.view = {"screen": "dark"}
-        world.wake_watchers()
+        world.look_at({"screen": "dark"})
+
+    def waiting_messages(self) -> int:
+        """How many messages the bank has not acknowledged."""
+        assert self.store is not None
+        return sum(level.rows for klass, level in self.store.outbox_levels().items() if klass != "telemetry")
 
     def runs_now(self, *, workers: bool) -> bool:
         """Is it this process (or one of its workers) that runs at this moment?"""
@@ -219,8 +230,19 @@ class Life:
         child = self.children.get("page")
         if child is not None and self.alive:
             child.kill()
-            self.world.view = {"screen": "dark"}
-            self.world.wake_watchers()
+            self.world.look_at({"screen": "dark"})
+        elif self._direct is not None and self.alive:
+            self._direct.restart()
+
+    def press(self, seq: int, option: str) -> None:
+        """Somebody's finger on the screen."""
+        if not self.alive or self.agent is None:
+            return
+        agent, page = self.agent, self.children.get("page")
+        if self._direct is not None:
+            agent.inbox.put(lambda: agent.pressed(seq, option))
+        elif page is not None and not page.task.done:
+            page._say(json.dumps({"pressed": {"seq": seq, "id": option}}).encode())
 
 
 class _Nothing:

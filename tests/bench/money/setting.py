@@ -6,6 +6,7 @@ Functions without memory that cost much (RSA, key derivation, sealing) are remem
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import re
 import shutil
@@ -22,9 +23,11 @@ from drivers.secret import Secret
 from money.disk import Blank, folder_in_memory
 from money.hardware import WatchedSlot, chance_of
 from money.schedule import CARDS
+from money.shortcut import ShortWire
+from simulators.bank import verify
+from simulators.bank.__main__ import bank_keys
 from simulators.bank.cards import load_cast
 from simulators.bank.host import BankHost
-from simulators.bank.__main__ import bank_keys
 from simulators.bank.store import Store as BankStore
 from simulators.card.capk import capk_toml
 from simulators.card.card import SimulatedCard
@@ -97,6 +100,7 @@ class Setting:
         self._cards = {name: SimulatedCard(profile, self._card_keys, self._issuer) for name, profile in self._profiles.items()}
         self.secrets = self._secret_texts()
         self.log = io.StringIO()
+        self.wire = ShortWire()
         self._configs: dict[tuple[int, ...], Config] = {}
 
     def _secret_texts(self) -> re.Pattern[str]:
@@ -171,17 +175,40 @@ class RememberingSealer:
         return self._boxes[key]
 
 
-_REMEMBERED: list[str] = []
+COSTLY = (
+    ("simulators.card.keys", "RsaKey.sign"),
+    ("simulators.card.application", "session_key"),
+    ("simulators.card.application", "application_cryptogram"),
+    ("simulators.crypto.emv", "icc_master_key"),
+    ("simulators.crypto.emv", "session_key"),
+    ("simulators.crypto.emv", "application_cryptogram"),
+    ("simulators.crypto.dukpt_aes", "initial_key"),
+    ("simulators.crypto.dukpt_aes", "working_key"),
+    ("simulators.devices.pinpad_vault", "unwrap"),
+    ("simulators.bank.__main__", "decrypt_pin"),
+    ("drivers.emv.oda", "PublicKey.recover"),
+)
+"""Functions without memory of what they were asked: module, name."""
+_remembered: list[str] = []
 
 
 def remember() -> None:
-    """Put a memory before the costly pure functions of the simulators and of offline data authentication."""
-    if _REMEMBERED:
-        return
-    for where, name in COSTLY:
-        module: Any = __import__(where, fromlist=[name])
-        setattr(module, name, functools.lru_cache(maxsize=20_000)(getattr(module, name)))
-        _REMEMBERED.append(f"{where}.{name}")
+    """Put a memory before the costly functions, once for the process."""
+    for where, name in COSTLY if not _remembered else ():
+        owner: Any = importlib.import_module(where)
+        *inside, last = name.split(".")
+        for part in inside:
+            owner = getattr(owner, part)
+        setattr(owner, last, functools.lru_cache(maxsize=20_000)(getattr(owner, last)))
+        _remembered.append(f"{where}.{name}")
+    boxes: dict[tuple[str, bytes], bytes] = {}
+    opened = verify.open_box
 
+    def open_box(box: Any, private: Any, aad: bytes) -> bytes:
+        """Only what opened is remembered."""
+        key = (str(box.get("ciphertext")), aad)
+        if key not in boxes:
+            boxes[key] = opened(box, private, aad)
+        return boxes[key]
 
-COSTLY: tuple[tuple[str, str], ...] = ()
+    verify.open_box = open_box

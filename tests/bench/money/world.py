@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from money.children import HEARTBEAT_S, MemoryPipe
+from money.disk import Disk
 from money.faults import KINDS
 from money.hardware import DENOMINATIONS, Payout, WatchedSlot, WitnessedDispenser, chance_of
 from money.life import Life
@@ -21,7 +23,6 @@ from money.people import Person
 from money.sched import Runaway, Scheduler, Task, TaskClock
 from money.schedule import Fault, Schedule
 from money.setting import Setting
-from money.disk import Disk, outbox_rows
 from simulators.broker.memory import MemoryBroker
 from simulators.devices.dispenser import Options
 from simulators.devices.dispenser_physics import Cassette, PathNote
@@ -54,7 +55,7 @@ class World:
         self._occurrences: Counter[str] = Counter()
         self._here = ""
         self._plan_faults()
-        self.view: dict[str, Any] = {"screen": "dark"}
+        self.view: Mapping[str, Any] = {"screen": "dark"}
         self.watchers: set[Task] = set()
         self.intents: list[str] = []
         self.dispenses_sent: Counter[str] = Counter()
@@ -64,6 +65,7 @@ class World:
         self.published: list[str] = []
         self.secrets = setting.secrets
         self.reader_gone_until = 0.0
+        setting.wire.begin(on=not schedule.whole)
         self._build()
         self.lives = 1
         self.life = Life(self, 1)
@@ -212,15 +214,17 @@ class World:
                 if "ping" in message:
                     pipe.write(b'{"pong": 1}')
                 elif life is self.life:
-                    self.view = message["view"]
                     self.views_shown.append(line)
-                    self.tell("kiosk", f"{self.view['screen']}: {self.view['title']}")
-                    self.wake_watchers()
+                    self.look_at(message["view"])
+
+    def look_at(self, view: Mapping[str, Any]) -> None:
+        """This is on the screen now."""
+        self.view = view
+        self.tell("kiosk", f"{view['screen']}: {view.get('title', '')}")
+        self.wake_watchers()
 
     def press(self, seq: int, option: str) -> None:
-        page = self.life.children.get("page")
-        if page is not None and self.life.alive and not page.task.done:
-            page._say(json.dumps({"pressed": {"seq": seq, "id": option}}).encode())
+        self.life.press(seq, option)
 
     def insert_card(self, name: str) -> None:
         self.slot.insert(name)
@@ -251,6 +255,7 @@ class World:
             self.time.later(0.5, look)
 
     _healed = False
+    closing = False
 
     # --- the terminal's process
 
@@ -372,7 +377,7 @@ class World:
             return f"the session is in {state.phase.value}"
         if state.phase is Phase.OUT_OF_SERVICE and not self.excused():
             return f"out of service: {self.view.get('lines')}"
-        rows = outbox_rows(self.disk.path, ("txn", "alarm", "audit"))
+        rows = life.waiting_messages()
         return f"{rows} messages wait for the bank" if rows else ""
 
     def excused(self) -> bool:
@@ -389,6 +394,7 @@ class World:
 
     def close(self) -> None:
         """Everything ends; the folder goes."""
+        self.closing = True
         if self.life.alive:
             self.life.end(power=True)
         self.disk.throw_away()

@@ -1,0 +1,68 @@
+"""Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people directly.
+
+The eighth (`Schedule.whole`) takes the long way, and so does every story that is retold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import terminal.workers.supervisor as supervisor
+import terminal.workers.worker as worker
+from terminal.workers.wire import decode, encode
+
+if TYPE_CHECKING:
+    from money.world import World
+
+
+class ShortWire:
+    """In the place of `terminal.workers.wire` at both ends: a ticket instead of the line, while `on`."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self._held: dict[bytes, Any] = {}
+        for end in (worker, supervisor):
+            end.encode, end.decode = self.encode, self.decode  # type: ignore[attr-defined]
+
+    def begin(self, *, on: bool) -> None:
+        self.on = on
+        self._held.clear()
+
+    def encode(self, message: Any) -> bytes:
+        if not self.on:
+            return encode(message)
+        ticket = b"@%d" % len(self._held)
+        self._held[ticket] = message
+        return ticket + b"\n"
+
+    def decode(self, line: bytes) -> Any:
+        return self._held[line] if line.startswith(b"@") else decode(line)
+
+
+class DirectPage:
+    """terminal.agent.PagePort without a process."""
+
+    DARK_S = 0.3
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._last: Mapping[str, Any] = {"screen": "dark"}
+
+    def show(self, view: Mapping[str, Any]) -> None:
+        self._last = view
+        self._world.look_at(view)
+
+    def restart(self) -> None:
+        """As after a kill: dark, then the last view again."""
+        self._world.look_at({"screen": "dark"})
+        self._world.time.later(self.DARK_S, lambda: self._world.look_at(self._last))
+
+    def tick(self) -> None:
+        """Nothing to watch."""
+
+    def next_deadline(self) -> float | None:
+        return None
+
+    def close(self, grace_s: float) -> None:
+        """Nothing is open."""
