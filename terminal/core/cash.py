@@ -172,16 +172,17 @@ def judge(result: DispenserResult | None, baseline: DispenserResult, quantities:
 
 
 def account(units: Units, quantities: Sequence[int], result: DispenserResult) -> Units:
-    """The units after a dispense with this account. When notes may lie elsewhere than it says, the touched units are inaccurate.
+    """The units after a dispense with this account, and which of them are not to be believed any more.
 
-    A reject is a reason too: two notes picked as one go into the bin together, and units count them as one or as two.
+    When notes lie elsewhere than the account says, none is: the note on the path may be of any cassette. When notes were rejected or a
+    pick failed, those that took part are not: two notes picked as one go into the bin together, counted as one or as two.
     """
     after: list[CashUnit] = []
-    clean = result.error == 0 and result.missing == 0
+    astray = result.error not in (0, PICK_UP_ERROR) or result.missing > 0
     for unit, asked, seen in zip(units, quantities, result.units, strict=True):
         touched = asked > 0 or seen.presented > 0 or seen.rejected > 0
         unit = replace(unit, presented=unit.presented + seen.presented, rejected=unit.rejected + seen.rejected)
-        if touched and (not clean or seen.rejected):
+        if astray or (touched and (result.error or seen.rejected)):
             unit = replace(unit, accuracy=Accuracy.INACCURATE)
         if result.error == PICK_UP_ERROR and seen.presented < asked:
             unit = replace(unit, usable=False)
@@ -190,8 +191,7 @@ def account(units: Units, quantities: Sequence[int], result: DispenserResult) ->
 
 
 def account_unknown(units: Units, quantities: Sequence[int]) -> Units:
-    """The units when nobody can say what a dispense did: what was asked for may be gone."""
+    """The units when nobody can say what a dispense did: what was asked for may be gone, and a note of any cassette may lie anywhere."""
     return tuple(
-        replace(unit, unknown=unit.unknown + asked, accuracy=Accuracy.INACCURATE) if asked else unit
-        for unit, asked in zip(units, quantities, strict=True)
+        replace(unit, unknown=unit.unknown + asked, accuracy=Accuracy.INACCURATE) for unit, asked in zip(units, quantities, strict=True)
     )

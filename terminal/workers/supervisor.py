@@ -63,7 +63,7 @@ class WorkerProcess(Supervised):
         if self._child is None:
             return
         late = any(now >= at for at in self._in_flight.values())
-        if late or (not self._in_flight and now - self._heard_at > HEARTBEAT_LIMIT_S):
+        if late or (not self._in_flight and now >= self._heard_at + HEARTBEAT_LIMIT_S):
             self._child.kill()
 
     def next_deadline(self) -> float | None:

@@ -394,7 +394,7 @@ class World(RuleBasedStateMachine):
         else:
             self.feed(e.AuthorisationAnswered(n, response, "" if response == "APPR" else "limitExceeded", (), "A1", "8A023030", None))
 
-    @precondition(lambda self: self.said)
+    @precondition(lambda self: self.said and not self.state.store_failed)  # what the journal refused was not answered yet
     @rule(data=st.data())
     def an_answer_comes_again(self, data: st.DataObject) -> None:
         """Late, or twice: it is the answer to nothing that is open."""

@@ -56,7 +56,7 @@ class MemoryPipe:
             self._on_line(line)
 
 
-HEARTBEAT_S = 8.0  # longer than a real worker's: nothing in the bench is about heartbeats but that there are some
+HEARTBEAT_S = 5.0  # longer than a real worker's: nothing in the bench is about heartbeats but that there are some
 Program = Callable[[MemoryPipe], None]
 
 
