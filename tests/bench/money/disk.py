@@ -8,7 +8,6 @@ the synced part is, and of what came behind it any beginning, torn anywhere, wit
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -116,4 +115,9 @@ class Disk:
         return log[:end] + garbage
 
     def throw_away(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for number in range(self._number + 1):
+            folder = f"{self._folder}/{number}"
+            for name in os.listdir(folder):
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
+        os.rmdir(self._folder)

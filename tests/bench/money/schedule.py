@@ -78,6 +78,7 @@ CARDS = (
     Cards("host-blocked", "", 1),
     Cards("blocked", "135790", 1),
 )
+WRONG_PIN = "999999"
 AMOUNTS = (1_000, 2_000, 5_000, 10_000, 10_000, 17_000, 30_000, 30_000, 38_000, 50_000, 100_000, 200_000)
 SCREENS = (
     *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "receiptQuestion", "failure"),
@@ -98,9 +99,9 @@ class Draw:
         pins: tuple[str, ...] = (card.pin or "135790",)
         odd = chance.random()
         if odd < 0.06:
-            pins = ("999999", *pins)
+            pins = (WRONG_PIN, *pins)
         elif odd < 0.08:
-            pins = ("999999",)
+            pins = (WRONG_PIN,)
         moods = {"leaves_at": 0.05, "cancels_at": 0.03, "pulls_at": 0.08}
         mood = {name: chance.choice(SCREENS) for name, share in moods.items() if chance.random() < share}
         return Customer(

@@ -22,7 +22,7 @@ from drivers.emv.terminal import TerminalData
 from drivers.secret import Secret
 from money.disk import Blank, folder_in_memory
 from money.hardware import WatchedSlot, chance_of
-from money.schedule import CARDS
+from money.schedule import CARDS, WRONG_PIN
 from money.shortcut import ShortWire
 from simulators.bank import verify
 from simulators.bank.__main__ import bank_keys
@@ -103,12 +103,11 @@ class Setting:
         self.wire = ShortWire()
         self._configs: dict[tuple[int, ...], Config] = {}
 
-    def _secret_texts(self) -> re.Pattern[str]:
-        """Card numbers and PINs of the cast, standing alone (a hash may hold six such digits by chance), and the pad's key blocks."""
+    def _secret_texts(self) -> Secrets:
         pans = [one.pan for profile in self._profiles.values() for one in profile.applications]
-        alone = "|".join(sorted({*pans, *(one.pin for one in CARDS if one.pin), "999999"}))
-        blocks = "|".join(block.reveal() for block in self.key_blocks.values())
-        return re.compile(f"(?<![0-9A-Za-z])(?:{alone})(?![0-9A-Za-z])|{blocks}|{self.pin_keys.kbpk.hex()}")
+        pins = [one.pin for one in CARDS if one.pin]
+        blocks = [block.reveal() for block in self.key_blocks.values()]
+        return Secrets(tuple(sorted({*pans, *pins, WRONG_PIN, *blocks, self.pin_keys.kbpk.hex()})))
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -159,6 +158,14 @@ class Setting:
     @property
     def bank_database(self) -> sqlite3.Connection:
         return self._bank_store.connection
+
+
+class Secrets:
+    """Card numbers, PINs and keys. `alone`: as words of their own, because a hash may hold six such digits by chance."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.texts = texts
+        self.alone = re.compile(f"(?<![0-9A-Za-z])(?:{'|'.join(texts)})(?![0-9A-Za-z])")
 
 
 class RememberingSealer:

@@ -1,4 +1,5 @@
-"""Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people directly.
+"""Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people directly,
+idle devices are looked at less often.
 
 The eighth (`Schedule.whole`) takes the long way, and so does every story that is retold.
 """
@@ -10,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
+from terminal.workers.services import dispenser, pin_pad, printer
 from terminal.workers.wire import decode, encode
 
 if TYPE_CHECKING:
     from money.world import World
+
+
+SELDOM_S = 15.0
+WATCHING = (dispenser, pin_pad, printer)
+AS_SHIPPED = {service: service.WATCH_S for service in WATCHING}
 
 
 class ShortWire:
@@ -28,6 +35,8 @@ class ShortWire:
     def begin(self, *, on: bool) -> None:
         self.on = on
         self._held.clear()
+        for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
+            service.WATCH_S = SELDOM_S if on else AS_SHIPPED[service]
 
     def encode(self, message: Any) -> bytes:
         if not self.on:
