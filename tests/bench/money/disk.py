@@ -19,6 +19,7 @@ from terminal.adapters.store_file import StoreFailed
 
 NAME = "terminal.sqlite"
 SHARED_MEMORY = Path("/dev/shm")
+FULL = 2  # PRAGMA synchronous
 NO_LIMIT = 1_073_741_823
 
 
@@ -58,8 +59,11 @@ class Disk:
 
     # --- what SQLite promises
 
-    def synced(self) -> None:
-        """An append of the store has returned: its log is on disk up to here."""
+    def synced(self, store: Store) -> None:
+        """An append of the store has returned: its log is on disk up to here, if the connection syncs at every commit."""
+        (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
+        if synchronous < FULL:
+            return
         self._synced[self._log] = os.stat(self._log).st_size
 
     def opened(self) -> None:
@@ -82,7 +86,7 @@ class Disk:
     _limited = False
 
     def after_append(self, store: Store) -> None:
-        self.synced()
+        self.synced(store)
         if self.lies:
             self.lies -= 1
             store._broken = "the simulated disk said that it could not sync"

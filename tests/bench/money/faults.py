@@ -51,6 +51,7 @@ def kind(name: str, weight: float = 1.0, **choices: tuple[Any, ...]) -> Callable
 
 
 AWAY = (2.0, 0.3, 8.0, 40.0)
+LONG_AWAY = (*AWAY, 90.0)
 
 # --- the wires
 
@@ -87,13 +88,13 @@ for _fault in ANSWER_FAULTS:
     kind(f"dispenser/{_fault}", 0.6, **_more)(_answer(_fault))
 
 
-@kind("dispenser/powerOff", 1.5, seconds=AWAY)
+@kind("dispenser/powerOff", 1.5, seconds=LONG_AWAY)
 def dispenser_power(world: World, seconds: float) -> None:
     world.dispenser_line.hand("power", to="off")
     world.time.later(seconds, lambda: world.dispenser_line.hand("power", to="on"))
 
 
-@kind("dispenser/powerCutInMovement", 1.5, notes=(1, 0, 2, 4), place=("exit", "chk", "dvt", "ejt", "out"), seconds=AWAY)
+@kind("dispenser/powerCutInMovement", 1.5, notes=(1, 0, 2, 4), place=("exit", "chk", "dvt", "ejt", "out"), seconds=LONG_AWAY)
 def dispenser_cut(world: World, notes: int, place: str, seconds: float) -> None:
     world.dispenser_line.hand("power", cut_after_notes=notes, at=place)
     world.when_dark(seconds)

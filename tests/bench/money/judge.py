@@ -48,6 +48,7 @@ def judge(world: World) -> list[Wrong]:
         *_journal(world, entries, books, paid),
         *_bank(world, books, entries),
         *_serves(world),
+        *_nothing_happened(world),
         *_secrets(world, entries),
     ]
 
@@ -153,6 +154,12 @@ def _serves(world: World) -> Iterator[Wrong]:
         yield "servesAgain", f"{state.phase.value} with everything well"
     if state.open_dispense is not None:
         yield "servesAgain", "a dispense is still open"
+
+
+def _nothing_happened(world: World) -> Iterator[Wrong]:
+    """Where nothing went wrong nobody may be in doubt: a terminal that latches for no reason is safe, and useless."""
+    if not world.struck and world.state.latch is not None:
+        yield "noDoubtWithoutReason", f"latched ({world.state.latch.reason}), and no fault struck"
 
 
 def _secrets(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:

@@ -74,7 +74,7 @@ class Life:
         except StoreFailed as error:
             self.world.tell("agent", f"ends: {error}")
         except Exception:
-            self.world.broke("the agent died of an exception", traceback.format_exc())
+            self.world.broke("noException", traceback.format_exc())
         self.world.end_life(AGAIN_S, power=False)
 
     def _start(self) -> None:

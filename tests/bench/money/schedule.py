@@ -80,6 +80,25 @@ CARDS = (
 )
 WRONG_PIN = "999999"
 AMOUNTS = (1_000, 2_000, 5_000, 10_000, 10_000, 17_000, 30_000, 30_000, 38_000, 50_000, 100_000, 200_000)
+DELICATE = (
+    *("journal<dispenseIntended", "journal>dispenseIntended", "send<Dispense", "send>Dispense", "note", "note", "note"),
+    *(
+        "event NotesDispensed",
+        "journal<dispenseAnswered,transactionSettled",
+        "journal>dispenseAnswered,transactionSettled",
+        "show takeCash",
+    ),
+    *(
+        "event CommandFailed",
+        "send<AskLastStatus",
+        "send>AskLastStatus",
+        "event LastStatusRead",
+        "journal>dispenseUnknown,transactionSettled",
+    ),
+    *("journal>authorisationRequested", "publish>auth", "bank<auth", "bank>auth", "journal>authorisationApproved", "journal>cardConfirmed"),
+    *("event CardRemoved", "publish<txn", "publish>txn", "bank<txn", "bank>txn", "journal>transactionSettled", "event Started"),
+)
+"""Around the money: before and after each effect that moves it or tells of it."""
 SCREENS = (
     *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "receiptQuestion", "failure"),
     *("readingCard", "otherAmount", "thanks", "stillThere"),
@@ -118,8 +137,11 @@ class Draw:
         )
 
     def moment(self, customers: int) -> int | str:
-        """Mostly a point; the rest any time."""
-        if self.chance.random() < 0.85:
+        """Mostly a point, sometimes one of those that matter most; the rest any time."""
+        where = self.chance.random()
+        if where < 0.25:
+            return f"{self.chance.choice(DELICATE)}#{self.chance.randint(1, customers + 1)}"
+        if where < 0.9:
             return self.chance.randrange(POINTS_OF_A_CUSTOMER * customers)
         return f"t={self.chance.uniform(0.0, 30.0 * customers):.3f}"
 

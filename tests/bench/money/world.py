@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,7 +42,9 @@ class World:
         self.schedule, self._setting = schedule, setting
         self.chance = chance_of(schedule.seed, "world")
         self.time = Scheduler()
+        self.began = self.time.now
         self.clock = TaskClock(self.time)
+        self.first_latch = ""
         self.wall_offset_s = 0.0
         self.config, self.link_config = setting.config(schedule.counts), setting.link_config
         self.sealer, self.key_blocks, self.card_setting = setting.sealer, setting.key_blocks, setting.card_setting(schedule.seed, self.wall)
@@ -151,7 +153,7 @@ class World:
         transaction_id = self.last_intent()
         self.dispenses_sent[transaction_id] += 1
         if self.dispenses_sent[transaction_id] > 1 or not transaction_id:
-            self.broke("a dispense was sent twice for one authorisation", transaction_id or "without any intent")
+            self.broke("neverTwice", transaction_id or "without any intent")
 
     def last_intent(self) -> str:
         return self.intents[-1] if self.intents else ""
@@ -170,9 +172,9 @@ class World:
             transaction = self.state.transaction
             identity = transaction.transaction_id if transaction else ""
             if identity != self.last_intent():
-                self.broke("a dispense was ordered before its intent was on disk", identity)
+                self.broke("intentFirst", identity)
             if self.slot.present and self.slot.generation == self.cards_of.get(identity):
-                self.broke("cash before card", identity)
+                self.broke("cardBeforeCash", identity)
 
     def anchor(self) -> tuple[int, str] | None:
         """The journal's head as the bank was told it last."""
@@ -279,16 +281,21 @@ class World:
 
     def play(self) -> None:
         """Customers and faults; then everything is put right, and the world comes to rest."""
-        people = [Person(self, plan) for plan in self.schedule.customers]
-        self._next_customer(people, 0)
-        try:
-            self.time.run(self.now + CUSTOMERS_S, lambda: self._done >= len(people))
-            self.heal()
-            self._rest()
-        except Runaway as error:
-            self.broke("the world does not come to rest", str(error))
+        self.receive([Person(self, plan) for plan in self.schedule.customers])
+        self.heal()
+        self.rest()
 
-    _done = 0
+    def receive(self, people: list[Person]) -> None:
+        """They come, and go again."""
+        self._done = 0
+        self._next_customer(people, 0)
+        self._run(CUSTOMERS_S, lambda: self._done >= len(people))
+
+    def _run(self, seconds: float, stop: Callable[[], bool]) -> None:
+        try:
+            self.time.run(self.now + seconds, stop)
+        except Runaway as error:
+            self.broke("comesToRest", str(error))
 
     def _next_customer(self, people: list[Person], number: int) -> None:
         """One after the other; an eager one stands there before the one before has gone."""
@@ -341,14 +348,13 @@ class World:
         for number in range(1, 5):
             self.cassette_back(number)
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """Until the terminal rests and the bank has everything; the machine's path is cleared once it moves no more."""
         self._quiet = False
-        until = self.now + QUIET_S
         self._look()
-        self.time.run(until, lambda: self._quiet)
+        self._run(QUIET_S, lambda: self._quiet)
         if not self._quiet:
-            self.broke("the world does not come to rest", self.unrest() or "?")
+            self.broke("comesToRest", self.unrest() or "?")
 
     def _look(self) -> None:
         if not self.dispenser.busy and self.dispenser.powered and self.dispenser.mechanics.path and self.life.alive and self._settled():
@@ -390,7 +396,7 @@ class World:
 
     def _check_deadlines(self) -> None:
         for one in self.life.overdue():
-            self.broke("a wait did not end by its deadline", one)
+            self.broke("deadlines", one)
 
     def close(self) -> None:
         """Everything ends; the folder goes."""

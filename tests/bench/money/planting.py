@@ -1,0 +1,356 @@
+"""The planted bugs. Each says in one sentence what its author believed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from drivers.devices.puloon_lcdm4000 import PuloonLcdm4000
+from drivers.errors import OutcomeUnknown
+from drivers.secret import Secret, masked_pan
+from money.mutants import Digs, instead, mutant, put
+from terminal.adapters import store_file
+from terminal.adapters.outbox_sender import Outbox
+from terminal.adapters.shipper import Shipper
+from terminal.adapters.store_file import StoreFailed
+from terminal.agent import Agent
+from terminal.core import authorising, cash, paying, recovery, service, settling
+from terminal.core import commands as c
+from terminal.core.cash import DispenserResult, Outcome, UnitResult
+from terminal.core.model import Phase
+from terminal.core.steps import goto
+from terminal.workers.services import dispenser as dispenser_service
+
+# --- what is sent, and when
+
+
+def _again(digs: Digs, when: re.Pattern[str]) -> None:
+    once = PuloonLcdm4000.dispense
+
+    def dispense(self: PuloonLcdm4000, quantities: Any, deadline: Any) -> Any:
+        try:
+            return once(self, quantities, deadline)
+        except OutcomeUnknown as error:
+            if not when.search(str(error)):
+                raise
+            return once(self, quantities, deadline)
+
+    put(digs, PuloonLcdm4000, "dispense", dispense)
+
+
+@mutant("resendOnSilence", "no answer came, so the dispense is sent again")
+def resend(digs: Digs) -> None:
+    _again(digs, re.compile(""))
+
+
+@mutant("resendOnNak", "a NAK proves that the unit did nothing, so the dispense is sent again")
+def resend_on_nak(digs: Digs) -> None:
+    _again(digs, re.compile("refused"))
+
+
+def _card_taken(digs: Digs, change: Any) -> None:
+    shipped = paying.on_card_taken
+
+    def on_card_taken(state: Any, event: Any) -> Any:
+        after, commands = shipped(state, event)
+        return after, change(commands) if any(isinstance(one, c.Dispense) for one in commands) else commands
+
+    instead(digs, shipped, on_card_taken)
+
+
+@mutant("journalAfterSend", "the command first, so that the customer waits less; the journal follows at once")
+def journal_after(digs: Digs) -> None:
+    _card_taken(digs, lambda commands: (commands[1], commands[0], *commands[2:]))
+
+
+@mutant("noIntent", "the settlement is journalled anyway, so no entry before the dispense")
+def no_intent(digs: Digs) -> None:
+    _card_taken(digs, lambda commands: commands[1:])
+
+
+@mutant("syncLater", "synchronous=NORMAL is durable enough and three times faster")
+def sync_later(digs: Digs) -> None:
+    shipped = store_file.connect
+
+    def connect(path: Any) -> Any:
+        database = shipped(path)
+        database.execute("PRAGMA synchronous = NORMAL")
+        return database
+
+    instead(digs, shipped, connect)
+
+
+@mutant("goOnWithoutJournal", "a full disk must not stop a customer: go on without the entry")
+def without_journal(digs: Digs) -> None:
+    shipped = Agent._perform
+
+    def perform(self: Agent, command: Any) -> None:
+        try:
+            shipped(self, command)
+        except StoreFailed:
+            if not isinstance(command, c.Record):
+                raise
+
+    put(digs, Agent, "_perform", perform)
+
+
+@mutant("cashBeforeTc", "the bank has approved, so the card's second cryptogram is a formality")
+def before_tc(digs: Digs) -> None:
+    shipped = authorising.on_authorisation
+
+    def on_authorisation(state: Any, event: Any) -> Any:
+        after, commands = shipped(state, event)
+        if after.phase is not Phase.CONFIRMING_CARD or event.response != "APPR":
+            return after, commands
+        return goto(after, Phase.RETURNING_CARD, *commands[:-1], seconds=state.config.timeouts.take_card_s)
+
+    instead(digs, shipped, on_authorisation)
+
+
+@mutant("cashBeforeCard", "the customer is in a hurry: cash at once, the card can be taken meanwhile")
+def before_card(digs: Digs) -> None:
+    shipped = authorising.on_second_cryptogram
+
+    def on_second_cryptogram(state: Any, event: Any) -> Any:
+        after, commands = shipped(state, event)
+        if after.phase is not Phase.RETURNING_CARD:
+            return after, commands
+        last, more = paying.on_card_taken(after, event)
+        return last, (*commands, *more)
+
+    instead(digs, shipped, on_second_cryptogram)
+
+
+# --- what became of it
+
+
+@mutant("noLastStatus", "no answer means that nothing happened: nobody is asked")
+def no_last_status(digs: Digs) -> None:
+    def on_dispense_failed(state: Any, event: Any) -> Any:
+        state, settled = settling.settle_not_executed(state, state.open_dispense)
+        return service.tell_customer(replace(state, dispenser_ready=False), None, settled)
+
+    instead(digs, paying.on_dispense_failed, on_dispense_failed)
+
+
+@mutant("lostWorkerDidNothing", "a worker that died cannot have dispensed")
+def lost_worker(digs: Digs) -> None:
+    shipped = paying.on_dispense_failed
+
+    def on_dispense_failed(state: Any, event: Any) -> Any:
+        return shipped(state, replace(event, kind="deviceFault") if event.kind == "workerLost" else event)
+
+    instead(digs, shipped, on_dispense_failed)
+
+
+@mutant("silenceIsSuccess", "no answer, but the command was sent: it will have been carried out")
+def silence_is_success(digs: Digs) -> None:
+    def on_dispense_failed(state: Any, event: Any) -> Any:
+        dispense = state.open_dispense
+        result = DispenserResult("dispense", 0, "", 0, tuple(UnitResult(asked, 0) for asked in dispense.quantities))
+        state, settled = settling.settle_dispensed(state, dispense, result)
+        return service.tell_customer(state, result, settled)
+
+    instead(digs, paying.on_dispense_failed, on_dispense_failed)
+
+
+@mutant("timeOutIsFailure", "after so long it has failed: tell the bank so")
+def time_out_is_failure(digs: Digs) -> None:
+    shipped = service.on_resolving_time_out
+
+    def on_time_out(state: Any, event: Any) -> Any:
+        state, settled = settling.settle_not_executed(state, service.open_dispense_of(state))
+        return service.after_settling(state, None, None, settled)  # type: ignore[arg-type]
+
+    instead(digs, shipped, on_time_out)
+
+
+@mutant("noBaseline", "LAST STATUS shows a dispense, so it is this one")
+def no_baseline(digs: Digs) -> None:
+    def judge(result: Any, baseline: Any, quantities: Any, *, heard: bool) -> Outcome:
+        if result is None or not cash.possible(result, quantities) or cash.uncertain(result):
+            return Outcome.UNKNOWN if result is None or result.command == "none" else Outcome.NOT_EXECUTED
+        return Outcome.KNOWN
+
+    instead(digs, cash.judge, judge)
+
+
+@mutant("unchangedIsProof", "LAST STATUS is as before, so nothing happened, whoever may have heard the command")
+def unchanged_is_proof(digs: Digs) -> None:
+    shipped = cash.judge
+
+    def judge(result: Any, baseline: Any, quantities: Any, *, heard: bool) -> Outcome:
+        if result is not None and (result == baseline or result.command == "none"):
+            return Outcome.NOT_EXECUTED
+        return shipped(result, baseline, quantities, heard=heard)
+
+    instead(digs, shipped, judge)
+
+
+@mutant("believeEveryCount", "the unit's counts are right, also after a note stood in the exit")
+def believe_every_count(digs: Digs) -> None:
+    put(digs, cash, "UNCERTAIN_ERRORS", frozenset())
+
+
+# --- counting
+
+
+@mutant("countRequested", "what was asked for is what was presented")
+def count_requested(digs: Digs) -> None:
+    shipped = settling.settle_dispensed
+
+    def settle_dispensed(state: Any, dispense: Any, result: Any) -> Any:
+        units = tuple(replace(unit, presented=asked) for unit, asked in zip(result.units, dispense.quantities, strict=True))
+        return shipped(state, dispense, replace(result, units=units))
+
+    instead(digs, shipped, settle_dispensed)
+
+
+def _account(digs: Digs, change: Any) -> None:
+    shipped = cash.account
+    instead(digs, shipped, lambda units, quantities, result: change(shipped, units, quantities, result))
+
+
+@mutant("forgetRejects", "rejected notes are still in the machine, so they need not be counted")
+def forget_rejects(digs: Digs) -> None:
+    def change(shipped: Any, units: Any, quantities: Any, result: Any) -> Any:
+        return shipped(units, quantities, replace(result, units=tuple(replace(unit, rejected=0) for unit in result.units)))
+
+    _account(digs, change)
+
+
+@mutant("rejectsArePresented", "what left the cassette is what the customer has")
+def rejects_are_presented(digs: Digs) -> None:
+    shipped = dispenser_service.result_of
+
+    def result_of(result: Any, command: str) -> DispenserResult:
+        found = shipped(result, command)
+        return replace(found, units=tuple(replace(unit, presented=unit.presented + unit.rejected) for unit in found.units))
+
+    instead(digs, shipped, result_of)
+
+
+@mutant("alwaysAccurate", "the counters follow every account, so they are accurate")
+def always_accurate(digs: Digs) -> None:
+    def change(shipped: Any, units: Any, quantities: Any, result: Any) -> Any:
+        return tuple(replace(unit, accuracy=cash.Accuracy.ACCURATE) for unit in shipped(units, quantities, result))
+
+    _account(digs, change)
+
+
+@mutant("unitsByPosition", "cassettes stand in the order of their types")
+def units_by_position(digs: Digs) -> None:
+    def result_of(result: Any, command: str) -> DispenserResult:
+        units = tuple(UnitResult(cassette.exit, cassette.reject) for cassette in result.cassettes)
+        name = "" if result.error.ok else result.error.name
+        return DispenserResult(command, result.error.code, name, max(0, result.miss - dispenser_service.MISS_NONE), units)
+
+    instead(digs, dispenser_service.result_of, result_of)
+
+
+@mutant("countersFromConfiguration", "the configuration says what is in the cassettes, also after a restart")
+def counters_from_configuration(digs: Digs) -> None:
+    shipped = service.on_started
+
+    def on_started(state: Any, event: Any) -> Any:
+        after, commands = shipped(state, event)
+        return replace(after, units=state.config.units), commands
+
+    instead(digs, shipped, on_started)
+
+
+# --- what the bank is told
+
+
+@mutant("rowGoneOnPuback", "the broker has it, so the row can go")
+def row_gone(digs: Digs) -> None:
+    shipped = Shipper.puback
+
+    def puback(self: Shipper, row: Any, reason: int, now: float) -> None:
+        shipped(self, row, reason, now)
+        self._rows.forget(row.klass, row.position)
+
+    put(digs, Shipper, "puback", puback)
+
+
+@mutant("acknowledgeOneMore", "everything up to and including the next number is acknowledged")
+def one_more(digs: Digs) -> None:
+    shipped = Outbox.settle
+    put(digs, Outbox, "settle", lambda self, klass, epoch, upto: shipped(self, klass, epoch, upto + 1))
+
+
+@mutant("noReversal", "nothing was paid, so there is nothing to tell the bank")
+def no_reversal(digs: Digs) -> None:
+    shipped = settling.settle_without_cash
+
+    def settle_without_cash(*arguments: Any, **named: Any) -> Any:
+        state, settled = shipped(*arguments, **named)
+        return state, c.Record(settled.entries)
+
+    instead(digs, shipped, settle_without_cash)
+
+
+@mutant("partIsFull", "whoever got cash got it all: presented FULL")
+def part_is_full(digs: Digs) -> None:
+    shipped = settling._settled
+
+    def settled(state: Any, transaction_id: str, requested: int, presented: Any, *more: Any) -> Any:
+        return shipped(state, transaction_id, requested, requested if presented else presented, *more)
+
+    instead(digs, shipped, settled)
+
+
+@mutant("doubtIsFailure", "the bank cannot do anything with a doubt: it is told FAIL")
+def doubt_is_failure(digs: Digs) -> None:
+    shipped = settling.settle_in_doubt
+
+    def settle_in_doubt(state: Any, dispense: Any, *more: Any) -> Any:
+        after, _ = shipped(state, dispense, *more)
+        _, settled = settling.settle_without_cash(after, dispense.transaction_id, dispense.amount_minor, "MALF")
+        return after, settled
+
+    instead(digs, shipped, settle_in_doubt)
+
+
+# --- after a restart
+
+
+@mutant("doubtWithoutLatch", "the bank knows of the doubt; the next customer can be served")
+def doubt_without_latch(digs: Digs) -> None:
+    shipped = settling.settle_in_doubt
+
+    def settle_in_doubt(*arguments: Any) -> Any:
+        after, settled = shipped(*arguments)
+        return replace(after, latch=None), settled
+
+    instead(digs, shipped, settle_in_doubt)
+
+
+@mutant("latchInMemory", "a restart is a person's way to say that all is well")
+def latch_in_memory(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), latch=None))
+
+
+@mutant("forgetOpenDispense", "a dispense that was cut short is the dispenser's business")
+def forget_open_dispense(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), open_dispense=None))
+
+
+@mutant("forgetOpenTransaction", "a request without an answer times out at the bank by itself")
+def forget_open_transaction(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), open_transaction=None))
+
+
+@mutant("numbersBeginAnew", "transaction numbers count from the start of the agent")
+def numbers_begin_anew(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), last_transaction=0))
+
+
+@mutant("cardNumberInClear", "the journal is the bank's own, so the whole card number may stand in it")
+def in_clear(digs: Digs) -> None:
+    instead(digs, masked_pan, lambda pan: pan.reveal() if isinstance(pan, Secret) else pan)
