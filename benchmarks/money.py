@@ -1,4 +1,4 @@
-"""`./run bench money`: schedules of customers and faults by the hundred thousand, in virtual time; after each, nothing is lost and nothing doubled.
+"""`./run bench money`: customers and faults by the hundred thousand, in virtual time; after each, nothing is lost and nothing doubled.
 
     ./run bench money --schedules 100000 --seed 1     random schedules on all cores (default: 10,000)
     ./run bench money --seed 483 --story              one of them, retold; when it fails, shrunk first

@@ -1,4 +1,4 @@
-"""What several test files share lives in tests/support; pytest's importlib mode puts nothing on the path by itself."""
+"""What several test files share lives in tests/support and tests/bench; pytest's importlib mode puts nothing on the path by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
+for _folder in ("support", "bench"):
+    sys.path.insert(0, str(Path(__file__).parent / _folder))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,8 @@
 """An MQTT 5 broker in memory, for one thread and virtual time: QoS 1, retained messages, wills, persistent sessions, and a broker's sins.
 
-What it does is what brokers do (OASIS MQTT 5.0, and measured on mosquitto): it acknowledges before anything is on disk or delivered, so what
-is queued dies with it; a message without a subscriber is acknowledged with 10h; an offline session's queue has a bound. Time is what `later`
-makes of it. Packets are objects here: the codec is the library's business and is tested against real brokers.
+What it does is what brokers do (OASIS MQTT 5.0, and measured on mosquitto): it acknowledges before anything is on disk or delivered, so
+what is queued dies with it; a message without a subscriber is acknowledged with 10h; an offline session's queue has a bound. Time is what
+`later` makes of it. Packets are objects here: the codec is the library's business and is tested against real brokers.
 """
 
 from __future__ import annotations

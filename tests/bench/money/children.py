@@ -1,4 +1,4 @@
-"""Worker and page processes of the bench: the shipped loops on pipes of memory. What a process does after its agent has gone is part of it."""
+"""Worker and page processes of the bench: the shipped loops on pipes of memory, also after their agent has gone."""
 
 from __future__ import annotations
 

@@ -1,0 +1,107 @@
+"""Not at random: every kind of fault at every moment of one withdrawal, and every pair of the kinds that matter around the dispense.
+
+A cell is (kind of fault, moment). The moments are the points of one undisturbed withdrawal with a receipt, in their order; a single fault
+strikes a world that was undisturbed until then, so each cell is certain to be reached.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from money import coverage
+from money.faults import KINDS
+from money.play import play
+from money.pool import Bar, Tally, chunks, on_all_cores, run_schedules, setting
+from money.schedule import Customer, Fault, Schedule
+
+CUSTOMER = Customer(card="static", pins=("112233",), amount_minor=30_000, pace_s=0.2, card_after_s=0.4, receipt=True)
+CHUNK = 50
+PAIR_KINDS = (
+    *("process/agent", "process/cashDispenser", "machine/powerCut", "disk/refuses", "disk/syncFails"),
+    *("wire/cashDispenser/toDevice/lose", "wire/cashDispenser/toDevice/corrupt"),
+    *("wire/cashDispenser/toHost/lose", "wire/cashDispenser/toHost/corrupt", "wire/cashDispenser/toHost/duplicate"),
+    *("wire/cashDispenser/toHost/swallow", "dispenser/powerOff", "dispenser/powerCutInMovement", "dispenser/jam", "dispenser/doubleNote"),
+    *("dispenser/wrongNote", "dispenser/drop_reply", "dispenser/delay_reply", "dispenser/previous_reply", "dispenser/nak", "broker/crash"),
+)
+FIRST, LAST = "event CardRemoved", "show takeCash"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`first` (and `second`): kind and number of the point."""
+
+    first: tuple[str, int]
+    second: tuple[str, int] | None = None
+
+    def schedule(self, number: int) -> Schedule:
+        cells = [self.first] if self.second is None else [self.first, self.second]
+        faults = tuple(Fault(at, kind, tuple(sorted(KINDS[kind].usual().items()))) for kind, at in cells)
+        return Schedule(number, (CUSTOMER,), faults, whole=False)
+
+    def __str__(self) -> str:
+        cells = [self.first] if self.second is None else [self.first, self.second]
+        return " and ".join(f"{kind} at {at}" for kind, at in cells)
+
+
+def steps() -> tuple[str, ...]:
+    """The points of the undisturbed withdrawal, up to the moment when everything is put right."""
+    outcome = play(Schedule(0, (CUSTOMER,), whole=False), setting(), trail=True)
+    assert not outcome.wrong, outcome.wrong
+    return outcome.points[: outcome.points_before_heal]
+
+
+def singles(points: tuple[str, ...]) -> list[Cell]:
+    return [Cell((kind, at)) for kind in KINDS for at in range(len(points))]
+
+
+def pairs(points: tuple[str, ...]) -> Iterator[Cell]:
+    """Around the dispense: both at the same moment, or the second later. Of moments of one name in a row only the first."""
+    begin, end = len(points) - 1 - points[::-1].index(FIRST), points.index(LAST)
+    moments = [at for at in range(begin, end + 1) if points[at] != points[at - 1]]
+    for place, first in enumerate(moments):
+        for second in moments[place:]:
+            for one in PAIR_KINDS:
+                for other in PAIR_KINDS:
+                    if first != second or one < other:
+                        yield Cell((one, first), (other, second))
+
+
+def run(cells: list[Cell], what: str) -> tuple[Tally, dict[int, str], dict[int, str]]:
+    """All of them. By number of the cell: what was violated, what was latched."""
+    tally = Tally()
+    numbered = [(number, cell.schedule(number)) for number, cell in enumerate(cells)]
+    for part in on_all_cores(run_schedules, chunks(numbered, CHUNK), len(cells), lambda part: part.schedules, Bar(what)):
+        tally.merge(part)
+    for number, name, sentence in sorted(tally.violations)[:10]:
+        sys.stdout.write(f"VIOLATION  {cells[number]}: {name}: {sentence.strip().splitlines()[-1]}\n")
+    return tally, {number: name for number, name, _ in tally.violations}, dict(tally.latched_by)
+
+
+def main(report: Path | None, *, pairs: bool) -> tuple[dict[str, Any], bool]:
+    points = steps()
+    cells = singles(points)
+    sys.stdout.write(f"{len(KINDS)} kinds of fault at {len(points)} moments of one withdrawal\n")
+    tally, violated, latched = run(cells, "single faults")
+    figures: dict[str, Any] = {"cells": len(cells), "run": tally.schedules, "violations": len(violated), "latched": len(latched)}
+    struck = sum(tally.struck.values())
+    figures["struck"] = struck
+    if pairs:
+        both = list(_pairs(points))
+        again, more, doubtful = run(both, "pairs around the dispense")
+        figures |= {"pairs": len(both), "pairs_run": again.schedules, "pair_violations": len(more), "pairs_latched": len(doubtful)}
+        figures["violations"] += len(more)
+        tally.taken |= again.taken
+    taken = coverage.pairs(tally.taken)
+    figures |= {"state_event_taken": taken.taken, "state_events": taken.of}
+    if report is not None:
+        grid = coverage.Grid(tuple(KINDS), points, frozenset(violated), latched, taken)
+        report.write_text(coverage.grid_page(grid, figures), encoding="utf-8")
+        sys.stdout.write(f"the grid is in {report}\n")
+    return figures, figures["violations"] == 0 and tally.schedules == len(cells)
+
+
+_pairs = pairs

@@ -66,7 +66,7 @@ class WitnessedDispenser(Dispenser):
     def gone(self) -> list[int]:
         """By cassette type: how many notes are no longer in their cassette, wherever they are."""
         mechanics, found = self.mechanics, [0] * 4
-        for slot, cassette in enumerate(mechanics.cassettes):
+        for cassette in mechanics.cassettes:
             found[cassette.type - 1] = cassette.initial - cassette.remaining
         return found
 

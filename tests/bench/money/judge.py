@@ -1,7 +1,7 @@
-"""What must be true after every schedule. The judge counts notes, reads the bank's books, the journal and the outbox; the terminal's word is nothing.
+"""What must be true after every schedule. The judge counts notes and reads the bank's books, the journal and the outbox.
 
-The names of the invariants are those of docs/money.md. What must be true at the moment itself (no second dispense, intent before order, card
-before cash, deadlines) is watched where it happens: `World.broke`.
+The names of the invariants are those of docs/money.md. What must be true at the moment itself (no second dispense, intent before order,
+card before cash, deadlines) is watched where it happens: `World.broke`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One life of the agent: from the start of its process to its end, with the workers and the page it started.
 
-Everything in it is what is shipped: `Agent`, `Store`, `BankLink`, `WorkerProcess` with the worker's own loop, services and drivers. Only what
-they stand on is the bench's: clock, inbox, pipes, lines, the MQTT session. The composition follows `terminal.compose`.
+Everything in it is what is shipped: `Agent`, `Store`, `BankLink`, `WorkerProcess` with the worker's own loop, services and drivers. Only
+what they stand on is the bench's: clock, inbox, pipes, lines, the MQTT session. The composition follows `terminal.compose`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Life:
                 self.agent.run_once(LONGEST_WAIT_S)
         except StoreFailed as error:
             self.world.tell("agent", f"ends: {error}")
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it would have ended the agent: that is for the judge
             self.world.broke("noException", traceback.format_exc())
         self.world.end_life(AGAIN_S, power=False)
 
@@ -191,7 +191,11 @@ class Life:
                 opened.append(line.open())
                 return opened[-1]
 
-            self._run(pipe, make(open_), quiet, lambda: [stream.close() for stream in opened])
+            def release() -> None:
+                for stream in opened:
+                    stream.close()
+
+            self._run(pipe, make(open_), quiet, release)
 
         def with_nudges(pipe: MemoryPipe) -> None:
             line.on_received = pipe.nudge

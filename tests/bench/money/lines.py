@@ -15,7 +15,7 @@ from drivers.transports.base import Deadline
 from money.sched import Scheduler, Task
 
 WIRE_FAULTS = ("lose", "loseByte", "corrupt", "duplicate", "split", "delay", "flood", "swallow")
-"""A chunk lost; one byte of it lost; one byte changed; sent twice; byte by byte with pauses; late; noise before it; the line dead for a while."""
+"""A chunk lost; one byte of it lost; one byte changed; sent twice; byte by byte; late; noise before it; the line dead for a while."""
 BYTE_S = 0.001
 FLOOD_BYTES = 400
 

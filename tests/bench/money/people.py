@@ -1,4 +1,4 @@
-"""Customers: they see the kiosk's view, press its options, and have two hands. What they do follows from their plan and the screen alone."""
+"""Customers: they see the kiosk's view, press its options, and have two hands. Plan and screen decide what they do."""
 
 from __future__ import annotations
 

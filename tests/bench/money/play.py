@@ -1,4 +1,4 @@
-"""One schedule from its beginning to the verdict: customers and faults, rest, judgement; a person who counts when the terminal is latched; a probe."""
+"""One schedule from beginning to verdict: customers and faults, rest, judgement; a person who counts what is in doubt; a probe."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ BY = "bench"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`wrong` empty is what we want. `taken`: (phase, event) pairs; `struck`: (kind of fault, where)."""
+    """`wrong` empty is what we want. `taken`: (phase, event) pairs; `struck`: (kind of fault, where). `points` only with `trail`."""
 
     wrong: tuple[Wrong, ...]
     latched: str
     taken: frozenset[tuple[str, str]]
     struck: tuple[tuple[str, str], ...]
     points: tuple[str, ...]
+    points_before_heal: int
     virtual_s: float
     lives: int
     story: tuple[tuple[float, str, str], ...] = ()
@@ -112,6 +113,7 @@ def _outcome(world: World, wrong: list[Wrong]) -> Outcome:
         frozenset(world.taken),
         tuple(world.struck),
         tuple(world.trail or ()),
+        world.points_before_heal,
         world.now - world.began,
         world.lives,
         tuple(world.story or ()),
@@ -134,6 +136,5 @@ def tell(schedule: Schedule, outcome: Outcome) -> None:
         sys.stdout.write(line + "\n")
     for name, sentence in outcome.wrong:
         sys.stdout.write(f"VIOLATION  {name}: {sentence}\n")
-    sys.stdout.write(
-        f"verdict    {'violated' if outcome.wrong else 'all invariants hold'}{', latched: ' * bool(outcome.latched)}{outcome.latched}\n"
-    )
+    verdict = "violated" if outcome.wrong else "all invariants hold"
+    sys.stdout.write(f"verdict    {verdict}{', latched: ' if outcome.latched else ''}{outcome.latched}\n")

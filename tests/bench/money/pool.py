@@ -29,6 +29,7 @@ class Tally:
     schedules: int = 0
     violations: list[tuple[int, str, str]] = field(default_factory=list)
     latched: Counter[str] = field(default_factory=Counter)
+    latched_by: dict[int, str] = field(default_factory=dict)
     taken: set[tuple[str, str]] = field(default_factory=set)
     struck: Counter[str] = field(default_factory=Counter)
     kills: int = 0
@@ -38,6 +39,8 @@ class Tally:
         self.schedules += 1
         self.violations += [(name, what, sentence) for what, sentence in outcome.wrong[:1]]
         self.latched[outcome.latched] += 1
+        if outcome.latched:
+            self.latched_by[name] = outcome.latched
         self.taken |= outcome.taken
         self.struck.update(kind for kind, _ in outcome.struck)
         self.kills += outcome.lives - 1
@@ -47,6 +50,7 @@ class Tally:
         self.schedules += other.schedules
         self.violations += other.violations
         self.latched += other.latched
+        self.latched_by |= other.latched_by
         self.taken |= other.taken
         self.struck += other.struck
         self.kills += other.kills

@@ -1,6 +1,6 @@
-"""Virtual time and the processes in it. Every process is a greenlet: it runs until it waits, and the hub then moves time to what is due next.
+"""Virtual time and the processes in it. Every process is a greenlet: it runs until it waits, then the hub moves time on.
 
-Nothing here knows the machine's clock. Two things due at the same moment happen in the order in which they were planned.
+Nothing here knows the machine's clock. What is due at the same moment happens in the order in which it was planned.
 """
 
 from __future__ import annotations

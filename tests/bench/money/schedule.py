@@ -1,4 +1,4 @@
-"""A schedule: which customers come and what goes wrong when. Drawn from a seed, or written by hand; plain values, so that it can be shrunk."""
+"""A schedule: which customers come and what goes wrong when. Drawn from a seed or written by hand; plain values, easy to shrink."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ POINTS_OF_A_CUSTOMER = 230
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """`pins` are typed one after the other, the last one again and again. A screen's name in `leaves_at`, `cancels_at`, `pulls_at`: what they do
-    when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free."""
+    """`pins` are typed one after the other, the last one again and again. A screen's name in `leaves_at`, `cancels_at`, `pulls_at`: what
+    they do when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free."""
 
     card: str = "static"
     pins: tuple[str, ...] = ("112233",)
@@ -44,8 +44,8 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes stand in each other's place. `whole`: what
-    workers and page say goes over their wires as JSON (else the same objects are handed over), and in the end a probe customer is served."""
+    """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes have changed places. `whole`: nothing is
+    left out that only carries (see shortcut.py), and in the end a probe customer is served."""
 
     seed: int
     customers: tuple[Customer, ...]

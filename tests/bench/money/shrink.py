@@ -1,4 +1,4 @@
-"""From a schedule that fails to the smallest one found that fails in the same way: fewer faults, fewer customers, plainer ones, then retold."""
+"""From a schedule that fails to the smallest one found that fails in the same way: fewer faults, fewer and plainer customers."""
 
 from __future__ import annotations
 

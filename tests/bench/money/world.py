@@ -51,7 +51,7 @@ class World:
         self.story: list[tuple[float, str, str]] | None = [] if story else None
         self.broken: list[tuple[str, str]] = []
         self.taken: set[tuple[str, str]] = set()
-        self.points = 0
+        self.points = self.points_before_heal = 0
         self.trail: list[str] | None = None
         self.struck: list[tuple[str, str]] = []
         self._occurrences: Counter[str] = Counter()
@@ -314,6 +314,7 @@ class World:
     def heal(self) -> None:
         """Every fault is over: power, wires, disk, bank; a technician has cleared the path. Nobody touches the terminal itself."""
         self._healed = True
+        self.points_before_heal = self.points
         self._at_point.clear()
         self._at_name.clear()
         self.tell("world", "all faults are over")

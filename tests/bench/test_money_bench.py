@@ -1,0 +1,154 @@
+"""The deterministic bench, in small: a slice of schedules, stories that once failed, and proof that the bench would notice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from money import explore, mutants
+from money.faults import KINDS, draw_fault
+from money.play import Outcome, play, story_lines
+from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
+from money.schedule import Customer, Fault, Schedule, draw
+from money.shrink import shrink
+
+ROOT = Path(__file__).resolve().parents[2]
+CUSTOMER = Customer()
+SLICE = 2_000
+
+
+def played(*faults: Fault, survives: str = "reset", whole: bool = False) -> Outcome:
+    return play(Schedule(7, (CUSTOMER,), faults, survives=survives, whole=whole), setting(), story=True)
+
+
+def payouts(outcome: Outcome) -> list[str]:
+    return [what for _, who, what in outcome.story if who == "customer" and what.startswith("takes the cash")]
+
+
+def test_a_withdrawal_without_any_fault() -> None:
+    outcome = played()
+    assert outcome.wrong == () and outcome.latched == ""
+    assert payouts(outcome) == ["takes the cash: [[1, 3]]"]
+    assert played(whole=True).wrong == (), "the long way, and a probe customer behind"
+    said = [what for _, who, what in outcome.story if who == "agent"]
+    assert said.index("dispensing -> Record:dispenseIntended") < said.index("dispensing -> Dispense")
+
+
+def test_a_slice_of_the_random_schedules() -> None:
+    tally = Tally()
+    for part in on_all_cores(run_seeds, chunks(range(SLICE), 50), SLICE, lambda part: part.schedules, Bar("slice")):
+        tally.merge(part)
+    assert tally.schedules == SLICE
+    assert tally.violations == [], "./run bench money --seed N --story tells one"
+    assert tally.latched["outcomeUnknown"] and tally.latched["dispenserFault"] and tally.kills > 100, "nothing was put to the test"
+
+
+def test_the_same_seed_tells_the_same_story_in_another_process() -> None:
+    """Also with another order of Python's sets: nothing may depend on it."""
+    program = (
+        f"import sys, hashlib; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests' / 'bench')!r}]\n"
+        "from money.pool import schedule_of, setting\n"
+        "from money.play import play, story_lines\n"
+        "for seed in (3, 8, 24, 31): print(hashlib.sha256('\\n'.join(story_lines(play(schedule_of(seed), setting(), story=True)))"
+        ".encode()).hexdigest())\n"
+    )
+    told = []
+    for seed in ("1", "2"):
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
+        told.append(ran.stdout.split())
+    here = ["\n".join(story_lines(play(schedule_of(seed), setting(), story=True))) for seed in (3, 8, 24, 31)]
+    assert told[0] == told[1] == [hashlib.sha256(story.encode()).hexdigest() for story in here]
+
+
+def test_a_seed_is_a_schedule_and_nothing_else() -> None:
+    assert draw(11, draw_fault) == draw(11, draw_fault) != draw(12, draw_fault)
+    assert json.loads(json.dumps(schedule_of(11).as_json()))["seed"] == 11
+
+
+# --- stories that failed once
+
+
+def test_a_refused_dispense_is_not_sent_again() -> None:
+    outcome = played(Fault("send<Dispense#1", "dispenser/nak", (("command", 0x52), ("count", 1))))
+    assert outcome.wrong == () and payouts(outcome) == []
+
+
+def test_two_notes_counted_as_one_reject() -> None:
+    assert played(Fault("send<Dispense#1", "dispenser/doubleNote", (("count", 1), ("reported", 1)))).wrong == ()
+
+
+def test_a_note_of_another_cassette_jams() -> None:
+    wrong_note = Fault("send<Dispense#1", "dispenser/wrongNote", (("unit", 3),))
+    outcome = played(wrong_note, Fault("send<Dispense#1", "dispenser/jam", (("after_notes", 0), ("where", "dvt"))))
+    assert outcome.wrong == () and outcome.latched == "dispenserFault"
+
+
+def test_a_pad_that_is_off_for_long_costs_nobody_his_time() -> None:
+    """A heartbeat that was due at that very moment was waited for without waiting."""
+    assert played(Fault("show enterPin#1", "pinPad/powerOff", (("seconds", 40.0),))).wrong == ()
+
+
+def test_power_that_fails_between_the_answer_and_its_settlement() -> None:
+    cut = Fault("journal<dispenseAnswered,transactionSettled#1", "machine/powerCut", (("dispenser", False), ("seconds", 3.0)))
+    outcome = played(cut, survives="power")
+    assert outcome.wrong == () and outcome.latched == "", "LAST STATUS was there to ask"
+    outcome = played(replace(cut, arguments=(("dispenser", True), ("seconds", 3.0))), survives="nothing")
+    assert outcome.wrong == () and outcome.latched == "outcomeUnknown", "and here it was not: a person had to count"
+
+
+def test_an_fsync_that_fails_leaves_an_entry_that_nobody_believes_in() -> None:
+    for name in ("dispenseIntended", "authorisationRequested", "dispenseAnswered,transactionSettled", "cardConfirmed"):
+        assert played(Fault(f"journal<{name}#1", "disk/syncFails")).wrong == ()
+
+
+# --- the bench is not blind
+
+
+@pytest.mark.parametrize("name", ["journalAfterSend", "countRequested", "doubtWithoutLatch", "syncLater", "noReversal"])
+def test_a_planted_bug_is_found(name: str) -> None:
+    found = mutants.hunt((name, 1, 400))
+    assert found.seed is not None, f"{name} was not found"
+    assert play(schedule_of(found.seed), setting()).wrong == (), "and dug up again"
+
+
+def test_there_are_enough_planted_bugs() -> None:
+    with mutants.planted("resendOnNak"):
+        assert len(mutants.MUTANTS) >= 20
+
+
+def test_a_failure_is_shrunk_to_what_matters() -> None:
+    noise = (Fault(5, "printer/paperOut"), Fault("show idle#1", "clock/jumps", (("seconds", 3600.0),)))
+    nak = Fault("send<Dispense#1", "dispenser/nak", (("command", 0x52), ("count", 1)))
+    with mutants.planted("resendOnNak"):
+        before = Schedule(7, (CUSTOMER, replace(CUSTOMER, pace_s=1.5, eager=True)), (*noise, nak), latency=5.0)
+        small = shrink(before, setting())
+        assert [name for name, _ in play(small, setting()).wrong]
+    assert small.faults == (nak,) and len(small.customers) == 1 and small.latency == 1.0
+
+
+def test_the_agent_may_be_killed_at_every_single_moment() -> None:
+    points = explore.steps()
+    cells = [cell for cell in explore.singles(points) if cell.first[0] == "process/agent"]
+    tally, violated, _ = explore.run(cells, "kills")
+    assert tally.schedules == len(points) > 200 and violated == {}
+    assert tally.kills >= len(points)
+
+
+def test_every_kind_of_fault_strikes_somewhere() -> None:
+    """A kind that cannot strike would be a check that cannot fail."""
+    for kind in KINDS.values():
+        outcome = play(Schedule(1, (CUSTOMER,), (Fault("show chooseAmount#1", kind.name, tuple(kind.usual().items())),)), setting())
+        assert [name for name, _ in outcome.struck] == [kind.name] and outcome.wrong == (), kind.name
+
+
+def test_the_command_line_tells_a_story() -> None:
+    bench = [sys.executable, str(ROOT / "benchmarks" / "money.py")]
+    ran = subprocess.run([*bench, "--seed", "3", "--story"], capture_output=True, text=True, check=True)
+    assert "all invariants hold" in ran.stdout and json.loads(ran.stdout.splitlines()[-1])["violations"] == []
+    bad = subprocess.run([*bench, "--schedules", "0"], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2 and "at least 1" in bad.stderr and "Traceback" not in bad.stderr
