@@ -20,5 +20,4 @@ def iso_ms(moment: datetime) -> str:
     """``2026-11-22T08:00:00.123Z``. ValueError when `moment` carries no time zone: a local time must not look like UTC."""
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone cannot be written as UTC")
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"

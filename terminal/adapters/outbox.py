@@ -170,12 +170,14 @@ def drop_oldest(database: sqlite3.Connection, klass: OutboxClass, number: int) -
 
 def depth(database: sqlite3.Connection, klass: OutboxClass) -> int:
     """Rows of a class, from the ends of its sequences (no scan): for telemetry, whose middle may be gone, an upper bound."""
-    total = 0
-    ends = "SELECT (SELECT MIN(seq) FROM outbox WHERE class = ? AND epoch = ?), (SELECT MAX(seq) FROM outbox WHERE class = ? AND epoch = ?)"
-    for (epoch,) in database.execute("SELECT epoch FROM sequence WHERE class = ?", (klass,)).fetchall():
-        first, last = database.execute(ends, (klass, epoch, klass, epoch)).fetchone()
-        total += 0 if first is None else last - first + 1
-    return total
+    (rows,) = database.execute(_DEPTH, (klass,)).fetchone()
+    return int(rows)
+
+
+_DEPTH = """SELECT coalesce(sum(last - first + 1), 0) FROM (SELECT
+  (SELECT min(seq) FROM outbox o WHERE o.class = s.class AND o.epoch = s.epoch) AS first,
+  (SELECT max(seq) FROM outbox o WHERE o.class = s.class AND o.epoch = s.epoch) AS last
+  FROM sequence s WHERE s.class = ?)"""
 
 
 def level(database: sqlite3.Connection, klass: OutboxClass, bounds: Bounds) -> Level:

@@ -6,8 +6,6 @@ request may have left, every way out that is not cash ends in a completion advic
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from terminal.core import service
 from terminal.core.commands import (
     Authorise,
@@ -40,6 +38,7 @@ from terminal.core.model import CardInfo, Device, DeviceStatus, Failure, Phase, 
 from terminal.core.service import INITIALISE_S
 from terminal.core.settling import settle_without_cash
 from terminal.core.steps import BANK, Step, ask, awaiting, goto, online, record, stop_entry, transaction_of, with_transaction
+from terminal.core.values import replace
 
 PIN_ATTEMPTS = 3
 WITH_PIN_ENTRY = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT)

@@ -7,10 +7,12 @@ is `unknown` and makes the unit's accuracy `inaccurate`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum, unique
 from functools import lru_cache
 from math import gcd
+
+from terminal.core.values import replace
 
 
 @unique

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from terminal.core import cash
 from terminal.core.authorising import fail, prepare, start_face
 from terminal.core.commands import (
@@ -28,6 +26,7 @@ from terminal.core.events import (
 )
 from terminal.core.model import Device, Failure, Phase, State, Transaction
 from terminal.core.steps import Step, ask, goto, record, stay, stop_entry
+from terminal.core.values import replace
 
 PIN_MINIMUM = 4
 PIN_MAXIMUM = 12

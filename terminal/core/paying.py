@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from terminal.core import cash
 from terminal.core.authorising import fail
 from terminal.core.commands import Command, Dispense, PrintReceipt
@@ -22,6 +20,7 @@ from terminal.core.recovery import result_to_json
 from terminal.core.service import in_doubt, reasons_out_of_service, resolve, rest, tell_customer
 from terminal.core.settling import settle_dispensed, settle_not_executed
 from terminal.core.steps import Step, ask, goto, online, record, stay, transaction_of
+from terminal.core.values import replace
 
 THANKS_S = 5.0
 

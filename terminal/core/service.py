@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 
 from terminal.core import cash
@@ -28,6 +27,7 @@ from terminal.core.events import (
 from terminal.core.model import Device, DeviceState, DeviceStatus, Failure, OpenDispense, Phase, State
 from terminal.core.settling import checkpoint, settle_dispensed, settle_in_doubt, settle_not_executed, settle_without_cash
 from terminal.core.steps import Step, ask, goto, online, record, stay, stop_entry, with_device
+from terminal.core.values import replace
 
 LAST_STATUS_S = 30.0
 INITIALISE_S = 30.0

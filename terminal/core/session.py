@@ -8,7 +8,7 @@ a late one, or one to an earlier question, is ignored the same way. The diagram 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from terminal.core import authorising, customer, paying, service
@@ -16,6 +16,7 @@ from terminal.core import events as e
 from terminal.core.commands import Ignore
 from terminal.core.model import Device, Phase, State
 from terminal.core.steps import BANK, Step, awaiting, stay
+from terminal.core.values import replace
 
 Handler = Callable[[State, Any], Step]
 

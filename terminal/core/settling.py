@@ -6,7 +6,6 @@ SCSS: cash was presented (FULL or PART). FAIL: none was. DOBT: nobody can say; c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from terminal.core.cash import PATH_ERRORS, CashUnit, DispenserResult, Units, account, account_unknown, value_minor
@@ -14,6 +13,7 @@ from terminal.core.commands import Entry, Outgoing, Record
 from terminal.core.model import Latch, OpenDispense, State
 from terminal.core.recovery import latch_to_json, result_to_json, units_to_json
 from terminal.core.steps import amount
+from terminal.core.values import replace
 
 
 def settle_without_cash(

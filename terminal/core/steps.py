@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from terminal.core.commands import Command, DeviceCommand, Entry, Record, StartTimer, StopEntry
 from terminal.core.model import Device, DeviceState, DeviceStatus, Phase, State, Transaction
+from terminal.core.values import replace
 
 Step = tuple[State, tuple[Command, ...]]
 C = TypeVar("C", bound=DeviceCommand)

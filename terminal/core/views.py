@@ -6,7 +6,7 @@ The page gets a whole view each time; it has no text and no logic of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from terminal.core import cash
@@ -14,6 +14,7 @@ from terminal.core.customer import PIN_MAXIMUM, offered_amounts
 from terminal.core.model import Device, Phase, State
 from terminal.core.service import reasons_out_of_service
 from terminal.core.steps import online
+from terminal.core.values import replace
 
 
 @dataclass(frozen=True, slots=True)

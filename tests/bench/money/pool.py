@@ -78,9 +78,15 @@ def run_seeds(seeds: Sequence[int]) -> Tally:
     tally = Tally()
     for number, seed in enumerate(seeds):
         tally.add(seed, play(schedule_of(seed), setting()))
-        if number % COLLECT_EVERY == 0:
-            gc.collect()
+        sweep(number)
     return tally
+
+
+def sweep(number: int) -> None:
+    """Now and then what the worlds left behind; what survives (memories) is not looked at again."""
+    if number % COLLECT_EVERY == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def run_schedules(chunk: Sequence[tuple[int, Schedule]]) -> Tally:
@@ -88,8 +94,7 @@ def run_schedules(chunk: Sequence[tuple[int, Schedule]]) -> Tally:
     tally = Tally()
     for number, (name, schedule) in enumerate(chunk):
         tally.add(name, play(schedule, setting()))
-        if number % COLLECT_EVERY == 0:
-            gc.collect()
+        sweep(number)
     return tally
 
 

@@ -120,6 +120,10 @@ class Scheduler:
         finally:
             self.current = running
 
+    def forget(self) -> None:
+        """Nothing that was planned happens any more."""
+        self._planned.clear()
+
     def count_step(self) -> None:
         """Also where a loop could turn without ever waiting."""
         self.steps += 1

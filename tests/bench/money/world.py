@@ -71,6 +71,7 @@ class World:
         self._build()
         self.lives = 1
         self.life = Life(self, 1)
+        self.all_lives = [self.life]
 
     def _build(self) -> None:
         schedule = self.schedule
@@ -276,6 +277,7 @@ class World:
     def start_life(self) -> None:
         self.lives += 1
         self.life = Life(self, self.lives)
+        self.all_lives.append(self.life)
 
     # --- the course of things
 
@@ -405,3 +407,6 @@ class World:
         if self.life.alive:
             self.life.end(power=True)
         self.disk.throw_away()
+        self.time.forget()
+        for one in (*self.all_lives, *self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
+            vars(one).clear()  # a world is one knot of references: untied here, it does not wait for the collector
