@@ -136,6 +136,8 @@ class World:
                 self._strike(fault)
 
     def _strike(self, fault: Fault) -> None:
+        if self._healed:
+            return
         self.tell("fault", str(fault))
         self.struck.append((fault.kind, self._here))
         KINDS[fault.kind].strike(self, **dict(fault.arguments))
