@@ -78,6 +78,12 @@ def test_a_refused_dispense_is_not_sent_again() -> None:
     assert outcome.wrong == () and payouts(outcome) == []
 
 
+def test_a_dispense_that_is_lost_on_its_way_is_no_doubt() -> None:
+    for fault in ("lose", "corrupt", "loseByte"):
+        outcome = played(Fault("send<Dispense#1", f"wire/cashDispenser/toDevice/{fault}"))
+        assert outcome.wrong == () and payouts(outcome) == [] and outcome.latched == "", fault
+
+
 def test_two_notes_counted_as_one_reject() -> None:
     assert played(Fault("send<Dispense#1", "dispenser/doubleNote", (("count", 1), ("reported", 1)))).wrong == ()
 
