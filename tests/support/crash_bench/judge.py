@@ -19,7 +19,7 @@ def judge(seen: Observation) -> list[str]:
 
 
 def serves(probes: Sequence[Observation]) -> list[str]:
-    """Undisturbed customers after the fault: one of them gets what he asks for. The first may meet a device whose end nobody had noticed."""
+    """Undisturbed customers after the fault: one gets what he asks for. The first may meet a device whose end nobody had noticed."""
     if any(outcome(seen) == "paid" and "takeCash" in seen.saw for seen in probes):
         return []
     saw = sorted({screen for seen in probes for screen in seen.saw})
@@ -118,6 +118,7 @@ def known_at_the_bank_once(seen: Observation) -> Iterator[str]:
         yield f"{seen.numbered} messages numbered, {seen.acknowledged} acknowledged"
     if seen.held_minor:
         yield f"{seen.held_minor} still held"
+    yield from (f"{one}: only the bank knows it" for one in seen.strangers)
     if seen.suspense_minor:
         yield f"suspense pays {seen.suspense_minor}"
     yield from (f"discrepancy {one}" for one in seen.discrepancies)

@@ -40,7 +40,7 @@ class Unit:
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Of one customer's visit. `out`: notes that left through the exit during it, by cassette. `heard`: DISPENSE commands that the unit
-    heard; `heard_all` is False when its memory of them was lost with its power.
+    heard; `heard_all` is False when its memory of them was lost with its power. `strangers`: transactions that only the bank knows.
     """
 
     story: str
@@ -63,6 +63,7 @@ class Observation:
     refusals: tuple[str, ...] = ()
     unbalanced: tuple[str, ...] = ()
     suspense_minor: int = 0
+    strangers: tuple[str, ...] = ()
     chain: str = ""
     saw: frozenset[str] = field(default_factory=frozenset)
     stuck: str = ""
@@ -158,6 +159,7 @@ def observe(branch: Branch, story: str, since: Mark, *, tampered: frozenset[str]
         lines = tuple(Line(one.seq, one.kind, one.transaction_id or "", one.data) for one in read_entries(database, since.journal_seq))
         chain = verify_chain(database)
         numbered = database.execute("SELECT coalesce(sum(last_seq), 0) FROM sequence WHERE class = 'txn'").fetchone()[0]
+        ours = {row[0] for row in database.execute("SELECT DISTINCT transaction_id FROM journal")}
     same_power = branch.pid("dispenser") == since.dispenser_pid
     view = branch.eyes.view
     mine = {line.transaction_id for line in lines if line.transaction_id}
@@ -183,6 +185,7 @@ def observe(branch: Branch, story: str, since: Mark, *, tampered: frozenset[str]
         refusals=tuple(f"{one['leaf']}: {one['reason']}" for one in books["refusals"][: len(books["refusals"]) - since.refusals]),
         unbalanced=tuple(books["unbalanced"]),
         suspense_minor=sum(account["balance_minor"] for account in books["accounts"] if account["name"] == "suspense"),
+        strangers=tuple(one["transaction_id"] for one in books["transactions"] if one["transaction_id"] not in ours),
         chain="" if chain.ok else chain.reason,
         stuck=stuck,
     )

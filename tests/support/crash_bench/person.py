@@ -1,4 +1,4 @@
-"""The member of staff: counts, clears the path, reconciles and refills with the terminal's own command line. Only when the terminal asks."""
+"""The member of staff: counts, clears the path, reconciles and refills with the terminal's own commands. Only when the terminal asks."""
 
 from __future__ import annotations
 

@@ -15,10 +15,12 @@ from crash_bench import points as p
 from crash_bench.orders import Order
 
 RUNS_A_STAGE = 25
-ROUND = ("agent", "other", "agent", "random", "other", "after", "agent", "other", "random", "after")
+HALF = ("agent", "other", "agent", "after", "agent", "random", "agent", "other", "after")
+ROUND = (*HALF, "agent", *HALF, "random")
 CARDS = {"everyday": "135790", "static": "112233", "other-face": "135790"}
 AMOUNTS = (10_000, 20_000, 30_000, 50_000)
 RANDOM_S = 0.25
+BY_CHANCE = -1.0  # a delay that the dice still have to name
 PROBE_MINOR = 10_000
 
 
@@ -86,24 +88,32 @@ def _deal(cards: Sequence[Visit], dice: random.Random) -> Iterator[Visit]:
 
 
 def _decks() -> dict[str, list[Visit]]:
-    agent = [_killed(story, Order(p.AGENT, point, side)) for story, point, side in _places()]
-    paying = (*p.CONFIRMING[-2:], *p.PAYING, "command PrintReceipt")
-    asking = (*p.ASKING[1:4], *p.ASKING[7:], *p.CONFIRMING[:4])
+    return {
+        "agent": [_killed(story, Order(p.AGENT, point, side)) for story, point, side in _places()],
+        "other": _others(),
+        "random": [
+            _killed("withdraws", Order(who, point, "after", delay_s=BY_CHANCE))
+            for who in (p.AGENT, p.AGENT, *p.OTHERS)
+            for point in (*p.SUCCESS, *["command Dispense"] * 9)
+        ],
+        "after": [
+            _killed("withdraws", Order(first.target, first.point, first.side, delay_s=first.delay_s), Order(p.AGENT, point, side))
+            for first, points in p.AFTERMATHS
+            for point in points
+            for side in p.sides_of(point)
+        ],
+    }
+
+
+def _others() -> list[Visit]:
+    """Everybody but the agent, where money and promises change hands, and a few moments before."""
     early = ("event CardInserted", "command StartPinEntry", "event KeyPressed", "command MakePinBlock", "view chooseAmount")
-    others = [_killed("withdraws", Order(who, point, side)) for who in p.OTHERS for point in (*asking, *paying, *early) for side in p.SIDES]
-    others += [Visit("withdraws", bank_dies_before_ack=True)] * 8
-    others += [
-        _killed(story, Order(who, "command Record:transactionSettled", "after")) for story in ("pulls the card",) for who in p.OTHERS
-    ]
-    chance = [_killed("withdraws", Order(who, point, "after", 1, -1.0)) for who in (p.AGENT, p.AGENT, *p.OTHERS) for point in p.SUCCESS]
-    chance += [_killed("withdraws", Order(who, "command Dispense", "after", 1, -1.0)) for who in (p.AGENT, *p.OTHERS) for _ in range(9)]
-    after = [
-        _killed("withdraws", Order(first.target, first.point, first.side, 1, first.delay_s), Order(p.AGENT, point, side))
-        for first, points in p.AFTERMATHS
-        for point in points
-        for side in p.sides_of(point)
-    ]
-    return {"agent": agent, "other": others, "random": chance, "after": after}
+    asking = (*p.ASKING[1:4], *p.ASKING[7:], *p.CONFIRMING[:4])
+    paying = (*p.CONFIRMING[-2:], *p.PAYING, "command PrintReceipt")
+    places = [(point, side) for point in (*early, *asking, *paying) for side in p.SIDES]
+    named = [_killed("withdraws", Order(who, point, side)) for who in p.OTHERS for point, side in places]
+    named += [_killed("pulls the card", Order(who, "command Record:transactionSettled", "after")) for who in p.OTHERS]
+    return [*named, *[Visit("withdraws", bank_dies_before_ack=True)] * 8]
 
 
 def _places() -> list[tuple[str, str, str]]:
@@ -136,6 +146,6 @@ def _timed(order: Order, dice: random.Random) -> Order:
     if order.point == "event Pressed" and dice.random() < 0.3:
         nth = 2
     delay = order.delay_s
-    if delay < 0:
+    if delay == BY_CHANCE:
         delay = round(dice.uniform(0.0, 0.1 if order.point == "command Dispense" else RANDOM_S), 4)
     return replace(order, nth=nth, delay_s=delay)

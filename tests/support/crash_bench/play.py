@@ -34,8 +34,9 @@ class Played:
     probes: int = 0
     outcomes: list[str] = field(default_factory=list)
     latched: int = 0
+    out_minor: int = 0
     violations: list[str] = field(default_factory=list)
-    unlisted: set[str] = field(default_factory=set)
+    points: set[str] = field(default_factory=set)
     seconds: float = 0.0
     story: list[str] = field(default_factory=list)
 
@@ -92,8 +93,15 @@ def _probe(branch: Branch, played: Played, until: float) -> None:
     while not probes or (serves(probes) and len(probes) < PROBES and not played.violations):
         probes.append(_served(branch, Visit("probes", amount_minor=PROBE_MINOR), played, until))
     played.probes = len(probes)
-    played.violations += serves(probes)
+    played.violations += [*serves(probes), *_not_booked(branch, played.out_minor)]
     played.violations += [f"nothing_secret_is_left: {one}" for one in found_in(branch.folder)]
+
+
+def _not_booked(branch: Branch, out_minor: int) -> list[str]:
+    """The bank's clearing account of this terminal's cash holds what came out in the run, in-doubt money as a person counted it."""
+    accounts = asked(branch, "bank", "state")["accounts"]
+    booked = sum(one["balance_minor"] for one in accounts if one["kind"] == "terminalCash")
+    return [] if booked == out_minor else [f"debited_is_presented: {booked} on the cash account, {out_minor} came out in the run"]
 
 
 def _visit(branch: Branch, visit: Visit, played: Played, until: float) -> Observation:
@@ -142,8 +150,9 @@ def _judged(
     played.missed += len(visit.orders) + visit.bank_dies_before_ack - len(fired)
     if visit.story != "probes":
         played.outcomes.append(word)
+    played.out_minor += seen.out_minor
     played.latched += seen.latch is not None
-    played.unlisted |= {f"{kind} {name}" for kind, name in seen.trace}
+    played.points |= {f"{kind} {name}" for kind, name in seen.trace}
     played.violations += judge(seen)
     return seen
 
@@ -157,10 +166,9 @@ def _after_the_person(branch: Branch, seen: Observation, played: Played, until: 
         if one["status"] != "inDoubt":
             continue
         now: dict[str, Any] = asked(branch, "bank", "transaction", identity=name)
-        if (now["status"] not in ("settled", "released")) or (now["presented_minor"] or 0) != seen.out_minor:
-            played.violations.append(
-                f"debited_is_presented: {name} reconciled as {now['status']} {now['presented_minor']}, out {seen.out_minor}"
-            )
+        known = (now["status"], now["presented_minor"] or 0)
+        if known != ("settled" if seen.out_minor else "released", seen.out_minor):
+            played.violations.append(f"debited_is_presented: {name} reconciled as {known}, out {seen.out_minor}")
 
 
 def comes_to_rest(branch: Branch, until: float) -> None:

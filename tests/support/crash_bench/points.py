@@ -118,6 +118,11 @@ def sides_of(point: str) -> tuple[str, ...]:
     return ("after",) if point == "command StartTimer" else SIDES
 
 
+def names() -> set[str]:
+    """What a trace may note. An event that is ignored has no effect to stand before or after."""
+    return {place.split(" ", 1)[1] for place in known()} | {"command Ignore"}
+
+
 def known() -> set[str]:
     """Every named point, `before ...` and `after ...`."""
     points = {point for story in OF_STORY.values() for point in story} | {point for _, after in AFTERMATHS for point in after}

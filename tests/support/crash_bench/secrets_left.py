@@ -20,11 +20,9 @@ def found_in(folder: Path) -> tuple[str, ...]:
     pins = sorted({card["pin"] for card in cards if card["pin"].strip("0")})
     keys = [value for name, value in json.loads(Path(TEST_KEYS).read_text()).items() if name in ("bdk_aes", "bdk_tdes", "kbpk")]
     never = [
-        (f"card number ...{pan[-4:]}", spelling)
-        for pan in pans
-        for spelling in (pan.encode(), pan.encode().hex().encode(), bytes.fromhex(pan))
+        (f"card number ...{pan[-4:]}", said) for pan in pans for said in (pan.encode(), pan.encode().hex().encode(), bytes.fromhex(pan))
     ]
-    never += [("a key", spelling) for key in keys for spelling in (key.encode(), key.lower().encode(), bytes.fromhex(key))]
+    never += [("a key", said) for key in keys for said in (key.encode(), key.lower().encode(), bytes.fromhex(key))]
     typed = re.compile(b"(?<![0-9A-Za-z.+/])(?:" + b"|".join(pin.encode() for pin in pins) + b")(?![0-9A-Za-z+/])")
     found = []
     for path in sorted(folder.rglob("*")):
@@ -32,7 +30,7 @@ def found_in(folder: Path) -> tuple[str, ...]:
         if not path.is_file() or inside[0] in ("bank", "wires", "controls", "pcsc"):
             continue
         data = path.read_bytes()
-        found += [f"{'/'.join(inside)}: {what}" for what, spelling in never if spelling in data]
+        found += [f"{'/'.join(inside)}: {what}" for what, said in never if said in data]
         if path.suffix in TEXTS and typed.search(data):
             found.append(f"{'/'.join(inside)}: a PIN")
     return tuple(found)

@@ -54,7 +54,7 @@ def _hear_with(told: SimpleQueue[Played]) -> None:
 def _shift(planned: Sequence[Run], keep: Path | None) -> None:
     left = list(planned)
     while left:
-        for played in _stage(left, keep):
+        for played in _stage(tuple(left), keep):
             news.put(played)
             left.pop(0)
 

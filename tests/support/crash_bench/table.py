@@ -19,17 +19,21 @@ def lines(everything: Sequence[Played]) -> list[str]:
         for order, word in played.kills:
             place = f"{order.side} {order.point}" + (" + random" if order.delay_s else "")
             cells[order.target, place][word] += 1
-    found = [f"{'killed':<18} {'at':<68} " + " ".join(f"{word:>8}" for word in WORDS)]
+    found = [_row("killed", "at", WORDS)]
     for target in (p.AGENT, *p.OTHERS):
         places = sorted(place for who, place in cells if who == target)
-        for place in places:
-            counts = cells[target, place]
-            found.append(f"{target:<18} {place:<68} " + " ".join(f"{counts[word] or '':>8}" for word in WORDS))
-        total = sum((cells[target, place] for place in places), Counter())
-        found.append(
-            f"{target:<18} {'all of its kills: ' + str(total.total()):<68} " + " ".join(f"{total[word] or '':>8}" for word in WORDS)
-        )
+        found += [_row(target, place, _counts(cells[target, place])) for place in places]
+        total = sum((cells[target, place] for place in places), Counter[str]())
+        found.append(_row(target, f"all of its kills: {total.total()}", _counts(total)))
     return found
+
+
+def _counts(outcomes: Counter[str]) -> list[str]:
+    return [str(outcomes[word] or "") for word in WORDS]
+
+
+def _row(target: str, place: str, cells: Sequence[str]) -> str:
+    return f"{target:<18} {place:<68} " + " ".join(f"{cell:>8}" for cell in cells)
 
 
 def summary(everything: Sequence[Played]) -> dict[str, Any]:
@@ -37,8 +41,7 @@ def summary(everything: Sequence[Played]) -> dict[str, Any]:
     kills = [order for played in everything for order, _ in played.kills]
     exact = {f"{order.side} {order.point}" for order in kills if not order.delay_s}
     known = p.known()
-    seen = {point for played in everything for point in played.unlisted}
-    listed = {point.split(" ", 1)[1] for point in known}
+    seen = {point for played in everything for point in played.points}
     return {
         "runs": len(everything),
         "violations": sum(bool(played.violations) for played in everything),
@@ -47,7 +50,7 @@ def summary(everything: Sequence[Played]) -> dict[str, Any]:
         "kills_in_all": len(kills),
         "missed": sum(played.missed for played in everything),
         "points": {"hit": len(exact & known), "known": len(known), "hit_by_any_kill": len({f"{o.side} {o.point}" for o in kills} & known)},
-        "points_unlisted": sorted(seen - listed),
+        "points_unlisted": sorted(seen - p.names()),
         "outcomes": dict(Counter(word for played in everything for word in played.outcomes)),
         "second_probes": sum(played.probes > 1 for played in everything),
         "violating_runs": [played.number for played in everything if played.violations],
