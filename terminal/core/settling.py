@@ -63,7 +63,10 @@ def settle_in_doubt(state: State, dispense: OpenDispense, cause: str, result: Di
 
 
 def reconcile(state: State, requested_minor: int, presented_minor: int, by: str) -> tuple[State, Record]:
-    """A person has counted: the latch opens, and the bank hears what was really presented. Counters stay inaccurate until an exchange."""
+    """A person has counted: the latch opens, and the bank hears what was really presented. Counters stay inaccurate until an exchange.
+
+    The count is a sum of money: of which notes it was made nobody says, and an empty list would say "of none".
+    """
     if state.latch is None:
         raise ValueError("cash-out is not latched: there is nothing to reconcile")
     transaction_id = state.latch.transaction_id
@@ -72,7 +75,8 @@ def reconcile(state: State, requested_minor: int, presented_minor: int, by: str)
     if presented_minor not in (0, requested_minor):
         reason = "MALF"
     state, settled = _settled(state, transaction_id, requested_minor, presented_minor, status, reason, [], "", True)
-    advice = Outgoing("txn", settled.outgoing[0].type, {**settled.outgoing[0].data, "reconciles": True})
+    said = {name: value for name, value in settled.outgoing[0].data.items() if name != "notes"}
+    advice = Outgoing("txn", settled.outgoing[0].type, {**said, "reconciles": True})
     counted = Entry("cashOutReconciled", transaction_id, {"by": by, "presentedMinor": presented_minor})
     return state, Record((counted, *settled.entries), (advice,))
 

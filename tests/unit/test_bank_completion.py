@@ -104,6 +104,13 @@ def test_doubt_keeps_the_hold_until_it_is_reconciled(branch: Branch) -> None:
     assert (branch.status(), branch.money()) == ("settled", (500_000 - 100_00, 0))
 
 
+def test_a_counted_sum_needs_no_list_of_notes(branch: Branch) -> None:
+    branch.withdraw(300_00)
+    branch.advise("DOBT", 300_00)
+    branch.advise("SCSS", 300_00, presented_minor=100_00, reconciles=True, notes=None)
+    assert (branch.status(), branch.money(), branch.discrepancies()) == ("settled", (500_000 - 100_00, 0), [])
+
+
 def test_a_correction_that_overtakes_its_doubt_stands(branch: Branch) -> None:
     branch.withdraw(300_00)
     branch.advise("FAIL", 300_00, reconciles=True)

@@ -58,6 +58,7 @@ from terminal.core.recovery import (
     units_from_json,
     units_to_json,
 )
+from terminal.core.settling import reconcile
 from terminal.core.views import view_of
 
 ID = "T0001-00000001"
@@ -389,3 +390,14 @@ def test_values_survive_the_journal(some: tuple[CashUnit, ...], result: Dispense
     assert result_from_json(result_to_json(result)) == result
     assert latch_from_json(latch_to_json(None)) is None
     assert latch_from_json(latch_to_json(Latch("outcomeUnknown", ID))) == Latch("outcomeUnknown", ID)
+
+
+@pytest.mark.parametrize(("presented_minor", "word"), [(0, "NONE"), (10_000, "PART"), (20_000, "FULL")])
+def test_a_counted_sum_is_told_without_a_list_of_notes(presented_minor: int, word: str) -> None:
+    """An empty list would say that the sum was made of no notes, which the bank reports as a discrepancy."""
+    story = idle() >> DOUBTFUL
+    state, record = reconcile(story.state, 20_000, presented_minor, "test")
+    [advice] = record.outgoing
+    assert (advice.data["presented"], advice.data["presentedAmount"]["minor"], advice.data["reconciles"]) == (word, presented_minor, True)
+    assert "notes" not in advice.data
+    assert state.latch is None
