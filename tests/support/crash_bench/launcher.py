@@ -117,12 +117,24 @@ def armed(ports: Any, points: KillPoints) -> Any:
     )
 
 
+def end_with_the_bench() -> None:
+    """Our standard input closes when the process that started us is gone, however it went."""
+
+    def read() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=read, daemon=True).start()
+
+
 def main() -> int:
     from terminal import __main__ as program
     from terminal import agent, compose
 
     points = KillPoints(Path(os.environ[VARIABLE]))
     compose.Ports = lambda *parts: armed(agent.Ports(*parts), points)  # type: ignore[assignment,misc]
+    end_with_the_bench()
     return program.main()
 
 

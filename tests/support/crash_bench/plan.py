@@ -1,7 +1,7 @@
 """What is done in which run: all of it follows from the seed, and run K is the same whatever the number of runs.
 
-Three decks are dealt from, reshuffled when they are used up: the agent's own points, everybody else at a named point, and kills at a
-random moment after a random point.
+Decks are dealt from, reshuffled when they are used up: the agent's own points; everybody else at a named point; a second kill in what a
+first one led to; a random moment while notes move; a random moment after a random point.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from crash_bench import points as p
 from crash_bench.orders import Order
 
 RUNS_A_STAGE = 25
-HALF = ("agent", "other", "agent", "after", "agent", "random", "agent", "other", "after")
+HALF = ("agent", "other", "agent", "after", "agent", "moving", "agent", "other", "after")
 ROUND = (*HALF, "agent", *HALF, "random")
 CARDS = {"everyday": "135790", "static": "112233", "other-face": "135790"}
-AMOUNTS = (10_000, 20_000, 30_000, 50_000)
+AMOUNTS = (10_000, 20_000, 30_000, 50_000, 100_000)
 RANDOM_S = 0.25
+MOVING_S = 0.1  # three notes take about 0.06 s
+MOVERS = (p.AGENT, "cashDispenser", "dispenser", "dispenser")
 BY_CHANCE = -1.0  # a delay that the dice still have to name
 PROBE_MINOR = 10_000
 
@@ -94,8 +96,9 @@ def _decks() -> dict[str, list[Visit]]:
         "random": [
             _killed("withdraws", Order(who, point, "after", delay_s=BY_CHANCE))
             for who in (p.AGENT, p.AGENT, *p.OTHERS)
-            for point in (*p.SUCCESS, *["command Dispense"] * 9)
+            for point in p.SUCCESS
         ],
+        "moving": [_killed("withdraws", Order(who, p.DISPENSE, "after", delay_s=BY_CHANCE)) for who in (*MOVERS * 5, *p.OTHERS)],
         "after": [
             _killed("withdraws", Order(first.target, first.point, first.side, delay_s=first.delay_s), Order(p.AGENT, point, side))
             for first, points in p.AFTERMATHS
@@ -147,5 +150,5 @@ def _timed(order: Order, dice: random.Random) -> Order:
         nth = 2
     delay = order.delay_s
     if delay == BY_CHANCE:
-        delay = round(dice.uniform(0.0, 0.1 if order.point == "command Dispense" else RANDOM_S), 4)
+        delay = round(dice.uniform(0.0, MOVING_S if order.point == p.DISPENSE else RANDOM_S), 4)
     return replace(order, nth=nth, delay_s=delay)

@@ -16,6 +16,7 @@ OTHERS = (*WORKERS, PAGE, *STAGED)
 # `bank` kills itself there, by its own fault: the advice is booked, the acknowledgement not sent.
 BEFORE_ACK = "advice booked, acknowledgement unsent"
 
+DISPENSE = "command Dispense"
 READING = ("event CardInserted", "command ReadCard", "view readingCard", "event ApplicationsRead", "command SelectApplication")
 PIN = (
     "event ApplicationSelected",
@@ -51,7 +52,7 @@ CONFIRMING = (
 PAYING = (
     "event CardRemoved",
     "command Record:dispenseIntended",
-    "command Dispense",
+    DISPENSE,
     "view dispensing",
     "event NotesDispensed",
     "command Record:dispenseAnswered,transactionSettled",
@@ -100,11 +101,11 @@ class First:
 # A first kill, and the points that its consequences pass.
 AFTERMATHS: tuple[tuple[First, tuple[str, ...]], ...] = (
     (First(AGENT, "view chooseAmount", "after"), STARTING),
-    (First(AGENT, "command Dispense", "after", 0.02), RECOVERING),
+    (First(AGENT, DISPENSE, "after", 0.02), RECOVERING),
     (First(AGENT, "command Record:cardConfirmed", "after"), ("command Record:transactionSettled",)),
-    (First("cashDispenser", "command Dispense", "after", 0.01), (*LOST, *RECOVERING)),
+    (First("cashDispenser", DISPENSE, "after", 0.01), (*LOST, *RECOVERING)),
     (First("cashDispenser", "event Pressed", "before"), ("command Record:transactionSettled", "view failure")),
-    (First("dispenser", "command Dispense", "after", 0.04), ("command Record:dispenseUnknown,transactionSettled",)),
+    (First("dispenser", DISPENSE, "after", 0.04), ("command Record:dispenseUnknown,transactionSettled",)),
     (First("broker", "view takeCash", "after"), ("event LinkDown",)),
     (First("printer", "command PrintReceipt", "after"), ("command Record:receiptFailed",)),
     (First("bank", "command Record:authorisationRequested", "after"), ("event RequestFailed",)),

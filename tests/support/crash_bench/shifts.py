@@ -28,7 +28,8 @@ def play_all(seed: int, count: int, side_by_side: int, keep: Path | None, heard:
     context = multiprocessing.get_context("spawn")
     told: SimpleQueue[Played] = context.SimpleQueue()
     everything: list[Played] = []
-    with ProcessPoolExecutor(side_by_side, context, _hear_with, (told,)) as pool:
+    pool = ProcessPoolExecutor(side_by_side, context, _hear_with, (told,))
+    try:
         waiting: set[Future[None]] = {pool.submit(_shift, shift, keep) for shift in shifts}
         while waiting or not told.empty():
             finished, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED) if waiting else (set(), waiting)
@@ -37,6 +38,8 @@ def play_all(seed: int, count: int, side_by_side: int, keep: Path | None, heard:
                 heard(everything[-1])
             for one in finished:
                 one.result()
+    finally:  # after Ctrl-C nobody begins another shift
+        pool.shutdown(cancel_futures=True)
     return sorted(everything, key=lambda played: played.number)
 
 
