@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -40,7 +40,7 @@ class Customer:
             url = self._stage.kiosk_url.rstrip("/")
             try:
                 self._page = self._open.enter_context(connect(url.replace("http", "ws") + "/view", origin=Origin(url), open_timeout=5))
-            except (OSError, ConnectionClosed, TimeoutError) as error:
+            except (OSError, WebSocketException, TimeoutError) as error:  # a page that is just dying may break off in the handshake
                 if time.monotonic() > until:
                     raise StageError(f"the kiosk page at {url} cannot be reached: {error}") from error
                 time.sleep(0.1)

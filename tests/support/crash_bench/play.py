@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from crash_bench.observation import Mark, Observation, asked, latch_of, mark, ob
 from crash_bench.orders import Order
 from crash_bench.plan import PROBE_MINOR, Run, Visit
 from crash_bench.secrets_left import found_in
-from simulators.control import ControlError
+from simulators.broker.start import BrokerError
 from simulators.stage.processes import StageError
 
 LIMIT_S = 90.0
@@ -54,13 +55,19 @@ def play(branch: Branch, run: Run, *, loud: bool = False) -> Played:
     until = began + LIMIT_S
     try:
         _begin(branch, until)
+        before_minor = _booked(branch)
         for visit in run.visits:
             if not played.violations:
                 _served(branch, visit, played, until)
         if not played.violations:
             _probe(branch, played, until)
-    except (Stuck, StageError, ControlError, OSError) as error:
-        played.violations.append(f"nothing_waits_for_ever: {type(error).__name__}: {error}")
+            booked_minor = _booked(branch) - before_minor
+            if booked_minor != played.out_minor:
+                played.violations.append(f"debited_is_presented: {booked_minor} on the cash account, {played.out_minor} came out")
+    except (Stuck, StageError, BrokerError) as error:
+        played.violations.append(f"nothing_waits_for_ever: {error}")
+    except Exception as error:  # noqa: BLE001 - a run that breaks the bench is told as one, and the others go on
+        played.violations.append(f"the bench broke: {''.join(traceback.format_exception(error))}")
     played.seconds = time.monotonic() - began
     for violation in played.violations:
         tell("VIOLATION", violation)
@@ -68,12 +75,11 @@ def play(branch: Branch, run: Run, *, loud: bool = False) -> Played:
 
 
 def _begin(branch: Branch, until: float) -> None:
-    """Clean books at the bank, and an agent whose restarts are not used up."""
+    """Money on the accounts, and an agent whose restarts are not used up. What the bank knows stays: a message may come twice."""
     branch.arm(())
     if branch.worn:
         branch.renew_agent()
     comes_to_rest(branch, until)
-    asked(branch, "bank", "reset")
     for card in ("everyday", "static", "other-face", "two-applications"):
         asked(branch, "bank", "set_balance", name=card, minor=ENOUGH_MONEY)
 
@@ -93,15 +99,14 @@ def _probe(branch: Branch, played: Played, until: float) -> None:
     while not probes or (serves(probes) and len(probes) < PROBES and not played.violations):
         probes.append(_served(branch, Visit("probes", amount_minor=PROBE_MINOR), played, until))
     played.probes = len(probes)
-    played.violations += [*serves(probes), *_not_booked(branch, played.out_minor)]
+    played.violations += serves(probes)
     played.violations += [f"nothing_secret_is_left: {one}" for one in found_in(branch.folder)]
 
 
-def _not_booked(branch: Branch, out_minor: int) -> list[str]:
-    """The bank's clearing account of this terminal's cash holds what came out in the run, in-doubt money as a person counted it."""
+def _booked(branch: Branch) -> int:
+    """The bank's clearing account of this terminal's cash: all that came out, in-doubt money as a person counted it."""
     accounts = asked(branch, "bank", "state")["accounts"]
-    booked = sum(one["balance_minor"] for one in accounts if one["kind"] == "terminalCash")
-    return [] if booked == out_minor else [f"debited_is_presented: {booked} on the cash account, {out_minor} came out in the run"]
+    return sum(one["balance_minor"] for one in accounts if one["kind"] == "terminalCash")
 
 
 def _visit(branch: Branch, visit: Visit, played: Played, until: float) -> Observation:
