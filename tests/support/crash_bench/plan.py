@@ -104,7 +104,8 @@ def _decks() -> dict[str, list[Visit]]:
             for first, points in p.AFTERMATHS
             for point in points
             for side in p.sides_of(point)
-        ],
+        ]
+        + [Visit("withdraws", bank_dies_before_ack=True)] * 2,
     }
 
 
@@ -116,7 +117,7 @@ def _others() -> list[Visit]:
     places = [(point, side) for point in (*early, *asking, *paying) for side in p.SIDES]
     named = [_killed("withdraws", Order(who, point, side)) for who in p.OTHERS for point, side in places]
     named += [_killed("pulls the card", Order(who, "command Record:transactionSettled", "after")) for who in p.OTHERS]
-    return [*named, *[Visit("withdraws", bank_dies_before_ack=True)] * 8]
+    return named
 
 
 def _places() -> list[tuple[str, str, str]]:
@@ -139,6 +140,8 @@ def _dressed(visit: Visit, dice: random.Random) -> Visit:
         amount = dice.choice((17_000, 28_000, 8_000))
     elif visit.story == "meets a short cassette":
         amount = 30_000
+    elif any(order.target == "dispenser" and order.delay_s > 0 for order in visit.orders):
+        amount = 50_000  # enough notes to be still moving then
     orders = tuple(_timed(order, dice) for order in visit.orders)
     pin = {"two-applications": "246802"}.get(card, CARDS.get(card, "135790"))
     return replace(visit, card=card, pin=pin, amount_minor=amount, orders=orders)

@@ -20,7 +20,7 @@ from simulators.stage.processes import StageError
 
 LIMIT_S = 90.0
 ENOUGH_MONEY = 500_000
-SLOW_BANK_S = 1.0
+BANK_FAULTS: dict[str, dict[str, Any]] = {"pulls the card": {"kind": "slow", "seconds": 1.0}, "gets no answer": {"kind": "silent", "n": 1}}
 SHORT_UNIT = "1"
 PROBES = 3
 
@@ -116,8 +116,8 @@ def _visit(branch: Branch, visit: Visit, played: Played, until: float) -> Observ
     if visit.story == "meets a short cassette":
         tampered = frozenset((SHORT_UNIT,))
         asked(branch, "dispenser", "set_cassette", unit=int(SHORT_UNIT), count=1)
-    if visit.story == "pulls the card":
-        branch.hand("bank", "fault", kind="slow", seconds=SLOW_BANK_S)
+    if visit.story in BANK_FAULTS:
+        branch.hand("bank", "fault", **BANK_FAULTS[visit.story])
     for order in visit.orders:
         branch.tell("order", f"kill {order.target} {order.place}" + (f" (time {order.nth})" if order.nth > 1 else ""))
     branch.tell("customer", f"{visit.story}: {visit.amount_minor} with {visit.card}")
@@ -126,7 +126,7 @@ def _visit(branch: Branch, visit: Visit, played: Played, until: float) -> Observ
     try:
         guest.visit(until)
         fired = branch.disarm()
-        if visit.story == "pulls the card":
+        if visit.story in BANK_FAULTS:
             branch.hand("bank", "fault", kind="clear")
         comes_to_rest(branch, until)
     except Stuck as error:

@@ -69,6 +69,7 @@ OF_STORY: dict[str, tuple[str, ...]] = {
     "has no money": ("command Record:authorisationDeclined", "command Record:transactionSettled", "view failure"),
     "pulls the card": ("event CardRemoved", "command Record:transactionSettled", "view failure"),
     "forgets the card": ("event TimerExpired", "command Record:transactionSettled", "view failure"),
+    "gets no answer": ("event RequestFailed",),
     "walks away": ("view stillThere", "event TimerExpired"),
     "meets a short cassette": ("event NotesDispensed", "command Record:dispenseAnswered,transactionSettled", "view takeCash"),
     "declines the receipt": ("view thanks",),
@@ -108,8 +109,10 @@ AFTERMATHS: tuple[tuple[First, tuple[str, ...]], ...] = (
     (First("dispenser", DISPENSE, "after", 0.04), ("command Record:dispenseUnknown,transactionSettled",)),
     (First("broker", "view takeCash", "after"), ("event LinkDown",)),
     (First("printer", "command PrintReceipt", "after"), ("command Record:receiptFailed",)),
-    (First("bank", "command Record:authorisationRequested", "after"), ("event RequestFailed",)),
 )
+
+# Noted, but no points: what is ignored has no effect to stand before or after, and nobody can plan an answer that comes too late.
+UNPLANNED = {"command Ignore", "event LateResponseArrived", "command Record:lateResponse"}
 
 SIDES = ("before", "after")
 
@@ -120,8 +123,8 @@ def sides_of(point: str) -> tuple[str, ...]:
 
 
 def names() -> set[str]:
-    """What a trace may note. An event that is ignored has no effect to stand before or after."""
-    return {place.split(" ", 1)[1] for place in known()} | {"command Ignore"}
+    """What a trace may note."""
+    return {place.split(" ", 1)[1] for place in known()} | UNPLANNED
 
 
 def known() -> set[str]:
