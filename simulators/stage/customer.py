@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -40,7 +40,7 @@ class Customer:
             url = self._stage.kiosk_url.rstrip("/")
             try:
                 self._page = self._open.enter_context(connect(url.replace("http", "ws") + "/view", origin=Origin(url), open_timeout=5))
-            except (OSError, ConnectionClosed, TimeoutError) as error:
+            except (OSError, WebSocketException, TimeoutError) as error:  # a page that is just dying may break off in the handshake
                 if time.monotonic() > until:
                     raise StageError(f"the kiosk page at {url} cannot be reached: {error}") from error
                 time.sleep(0.1)
@@ -50,10 +50,11 @@ class Customer:
         """The next view, or return at `until`."""
         page = self._connect(until)
         try:
-            message = json.loads(page.recv(timeout=max(0.01, min(2.0, until - time.monotonic()))))
-        except TimeoutError:
-            page.send(json.dumps({"alive": 1}))
-            return
+            try:
+                message = json.loads(page.recv(timeout=max(0.01, min(2.0, until - time.monotonic()))))
+            except TimeoutError:
+                page.send(json.dumps({"alive": 1}))
+                return
         except ConnectionClosed:
             self._page = None
             return
@@ -72,6 +73,15 @@ class Customer:
             if time.monotonic() > until:
                 raise StageError(f"waited for the screen {' or '.join(screens)}, but it shows: {self.view.get('title')}")
             self._look(until)
+        return self.view
+
+    def looks(self, within_s: float) -> dict[str, Any]:
+        """What is shown now, or next within that time; nothing when the page has gone or does not come."""
+        until = time.monotonic() + within_s
+        with contextlib.suppress(StageError):
+            self._look(until)
+        if self._page is None:
+            self.view = {}
         return self.view
 
     # --- hands

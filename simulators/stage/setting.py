@@ -28,7 +28,8 @@ DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 class Options:
     """How the stage is set. `counts`: notes in each cassette. `mechanics`: how many times faster than real.
 
-    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes."""
+    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes. `agent_module`: what `python -m` starts as the
+    agent; a test may put its own launcher around it, told by `agent_env`."""
 
     counts: tuple[int, int, int, int] = (200, 200, 200, 200)
     journal_counts: tuple[int, int, int, int] | None = None
@@ -47,6 +48,8 @@ class Options:
     last_status_survives: str = "reset"
     broker_url: str | None = None
     broker_kind: str | None = None
+    agent_module: str = "terminal"
+    agent_env: dict[str, str] = field(default_factory=dict)
 
 
 class Stage:
@@ -164,14 +167,37 @@ class Stage:
 
     def start_terminal(self) -> None:
         """The agent's own process; also after it was killed."""
-        arguments = ("terminal", "--config", str(self.folder / "terminal.toml"), "--trace", str(self.folder / "trace.jsonl"))
-        env = {"PCSCLITE_CSOCK_NAME": self.pcscd.env["PCSCLITE_CSOCK_NAME"]} if self.pcscd else None
+        module, folder = self.options.agent_module, self.folder
+        arguments = (module, "--config", str(folder / "terminal.toml"), "--trace", str(folder / "trace.jsonl"))
+        reader = {"PCSCLITE_CSOCK_NAME": self.pcscd.env["PCSCLITE_CSOCK_NAME"]} if self.pcscd else {}
+        env = {**self.options.agent_env, **reader}
         child = self.children.get("terminal")
         if child is None:
             child = self._child("terminal", *arguments, env=env)
         else:
             child.start()
         self.kiosk_url = child.wait_word("kiosk page").split()[-1]
+
+    def restart(self, name: str) -> None:
+        """After a power cut of one part (killed already, or now): started again with what it keeps on disk, at the same place.
+
+        A wire that hangs nowhere is taken away first: the number of a dead pty may soon be somebody else's.
+        """
+        if name == "broker":
+            assert self.broker is not None
+            self.broker.kill()
+            self.broker.restart()
+            return
+        child = self.children[name]
+        child.kill()
+        if name == "terminal":
+            self.start_terminal()
+            return
+        if name in self._controls:
+            self._controls.pop(name).close()
+        Path(self.wire(name)).unlink(missing_ok=True)
+        child.start()
+        child.wait_word("ready")
 
     def _write_configuration(self) -> None:
         folder, options = self.folder, self.options
