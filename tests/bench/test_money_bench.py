@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from money import explore, mutants
-from money.faults import KINDS, draw_fault
+from money.faults import draw_fault
+from money.kinds import KINDS
 from money.play import Outcome, play, story_lines
 from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
 from money.schedule import Customer, Fault, Schedule, draw

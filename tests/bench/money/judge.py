@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from money.ending import excused
 from money.world import World
 from terminal.adapters.journal import JournalEntry
 from terminal.core.cash import Accuracy
@@ -150,7 +151,7 @@ def _bank(world: World, books: dict[str, Book], entries: list[JournalEntry]) -> 
 
 def _serves(world: World) -> Iterator[Wrong]:
     state = world.state
-    if state.phase is not Phase.IDLE and not world.excused():
+    if state.phase is not Phase.IDLE and not excused(world):
         yield "servesAgain", f"{state.phase.value} with everything well"
     if state.open_dispense is not None:
         yield "servesAgain", "a dispense is still open"

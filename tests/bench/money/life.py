@@ -11,10 +11,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drivers.errors import LinkError
-from drivers.transports.base import CardChannel, CardPresence, Deadline
-from drivers.transports.card_memory import MemoryCardReader
 from money.children import HEARTBEAT_S, Line, MemoryChild, MemoryPipe, Program, first_line
+from money.eyes import Reader, ScriptedEye
 from money.inbox import MemoryInbox, MemoryThread, MemoryWake
 from money.lines import Line as SerialLine
 from money.lines import LineStream
@@ -34,6 +32,7 @@ from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
 from terminal.workers.services.dispenser import DispenserService
+from terminal.workers.services.face import FaceService
 from terminal.workers.services.pin_pad import PinPadService
 from terminal.workers.services.printer import PrinterService
 from terminal.workers.supervisor import WorkerProcess
@@ -170,7 +169,7 @@ class Life:
         world = self.world
         quiet_card: Callable[[Service], bool] = lambda service: True  # noqa: E731
         listening: Callable[[Any], bool] = lambda service: service._listening and not world.pad.received  # noqa: E731
-        return {
+        programs = {
             Device.DISPENSER: self._worker(
                 world.dispenser_line, lambda open_: DispenserService(open_, world.clock, max_notes=world.config.cash.max_notes)
             ),
@@ -180,6 +179,9 @@ class Life:
             Device.PRINTER: self._worker(world.printer, lambda open_: PrinterService(open_, world.clock, 42, True)),
             Device.CARD_READER: self._card_worker(quiet_card),
         }
+        if world.config.face is not None:
+            programs[Device.FACE] = self._face_worker
+        return programs
 
     def _worker(
         self, line: SerialLine, make: Callable[[Callable[[], LineStream]], Any], quiet: Callable[[Any], bool] = lambda service: False
@@ -210,6 +212,10 @@ class Life:
             self._run(pipe, service, quiet, lambda: None)
 
         return program
+
+    def _face_worker(self, pipe: MemoryPipe) -> None:
+        eye: Any = ScriptedEye(self.world)
+        self._run(pipe, FaceService(eye, self.world.clock), lambda service: False, lambda: None)
 
     def _run(self, pipe: MemoryPipe, service: Any, quiet: Callable[[Any], bool], release: Callable[[], object]) -> None:
         first_line(pipe)
@@ -253,27 +259,3 @@ class _Nothing:
     """A service as `quiet` sees it before there is one: listening, with nothing received."""
 
     _listening = True
-
-
-class Reader:
-    """drivers.transports.base.CardReader: the slot in memory, and a reader that can be gone (pcscd restarted, cable out)."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._inner = MemoryCardReader(world.slot, world.clock)
-        self._check()
-
-    def _check(self) -> None:
-        if self._world.now < self._world.reader_gone_until:
-            raise LinkError("the card reader is gone")
-
-    def wait_change(self, last: CardPresence | None, deadline: Deadline) -> CardPresence:
-        self._check()
-        return self._inner.wait_change(last, deadline)
-
-    def connect(self) -> CardChannel:
-        self._check()
-        return self._inner.connect()
-
-    def close(self) -> None:
-        """Nothing to give back."""

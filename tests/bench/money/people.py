@@ -40,6 +40,7 @@ class Person:
         if world.slot.present:
             return
         world.tell("customer", f"inserts the card {plan.card}")
+        world.before_camera = plan.face
         world.insert_card(plan.card)
         self.began = self._card_in = True
         self._generation = world.slot.generation

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from money.ending import rest
 from money.judge import Wrong, judge
 from money.people import Person
 from money.schedule import Customer, Schedule
@@ -85,7 +86,7 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
     except ConfigError as error:
         return [("reconciliation", str(error))]
     world.start_life()
-    world.rest()
+    rest(world)
     return [(f"afterReconciliation/{name}", sentence) for name, sentence in judge(world)]
 
 
@@ -99,7 +100,7 @@ def _probe(world: World) -> list[Wrong]:
         return []  # filled with fewer notes than anybody was told: the first customer to get none finds it out
     probe = Person(world, Customer(PROBE_CARD, (PROBE_PIN,), offered[0]))
     world.receive([probe])
-    world.rest()
+    rest(world)
     paid = world.payouts[before:]
     if [payout.minor for payout in paid] != [offered[0]]:
         return [("servesAgain", f"a probe for {offered[0]} got {[payout.minor for payout in paid]}")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -13,7 +13,8 @@ POINTS_OF_A_CUSTOMER = 230
 @dataclass(frozen=True, slots=True)
 class Customer:
     """`pins` are typed one after the other, the last one again and again. A screen's name in `leaves_at`, `cancels_at`, `pulls_at`: what
-    they do when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free."""
+    they do when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free.
+    `face`: what the verifier makes of them, where a face is asked for."""
 
     card: str = "static"
     pins: tuple[str, ...] = ("112233",)
@@ -27,6 +28,7 @@ class Customer:
     cash_after_s: float | None = 1.0
     receipt: bool = False
     eager: bool = False
+    face: str = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes have changed places. `whole`: nothing is
-    left out that only carries (see shortcut.py), and in the end a probe customer is served."""
+    """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes have changed places. `face`: from 1,000
+    yuan on the face is asked for. `whole`: nothing that only carries (see shortcut.py), and in the
+    end a probe customer is served."""
 
     seed: int
     customers: tuple[Customer, ...]
@@ -54,6 +57,7 @@ class Schedule:
     latency: float = 1.0
     counts: tuple[int, int, int, int] = (60, 60, 60, 60)
     swapped: bool = False
+    face: bool = False
     whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -79,6 +83,7 @@ CARDS = (
     Cards("blocked", "135790", 1),
 )
 WRONG_PIN = "999999"
+ENROLLED = ("everyday", "two-applications")
 AMOUNTS = (1_000, 2_000, 5_000, 10_000, 10_000, 17_000, 30_000, 30_000, 38_000, 50_000, 100_000, 200_000)
 DELICATE = (
     *("journal<dispenseIntended", "journal>dispenseIntended", "send<Dispense", "send>Dispense", "note", "note", "note"),
@@ -101,7 +106,7 @@ DELICATE = (
 """Around the money: before and after each effect that moves it or tells of it."""
 SCREENS = (
     *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "receiptQuestion", "failure"),
-    *("readingCard", "otherAmount", "thanks", "stillThere"),
+    *("readingCard", "otherAmount", "thanks", "stillThere", "face"),
 )
 
 
@@ -136,6 +141,13 @@ class Draw:
             **mood,
         )
 
+    def with_face(self, customer: Customer) -> Customer:
+        """Where a face is asked for: mostly cards whose holders are enrolled, and amounts that need it."""
+        enrolled = self.chance.choice([card for card in CARDS if card.name in ENROLLED])
+        card = (enrolled.name, (enrolled.pin,)) if self.chance.random() < 0.8 else (customer.card, customer.pins)
+        face = self.chance.choice(("accepted", "accepted", "accepted", "rejected", "noFace"))
+        return replace(customer, card=card[0], pins=card[1], amount_minor=self.chance.choice((100_000, 200_000, 30_000)), face=face)
+
     def moment(self, customers: int) -> int | str:
         """Mostly a point, sometimes one of those that matter most; the rest any time."""
         where = self.chance.random()
@@ -151,6 +163,9 @@ def draw(seed: int, make_fault: Any) -> Schedule:
     chance = Random(f"schedule/{seed}")
     drawing = Draw(chance)
     customers = tuple(drawing.customer() for _ in range(chance.choices((1, 2, 3), (84, 14, 2))[0]))
+    face = chance.random() < 0.06
+    if face:
+        customers = tuple(drawing.with_face(customer) for customer in customers)
     faults = []
     for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0]):
         kind, arguments = make_fault(chance)
@@ -163,5 +178,6 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         latency=chance.choice((1.0, 1.0, 0.0, 5.0)),
         counts=chance.choice(((60, 60, 60, 60), (60, 60, 60, 60), (3, 2, 60, 60), (1, 0, 2, 5))),
         swapped=chance.random() < 0.05,
+        face=face,
         whole=seed % 8 == 0,
     )

@@ -17,6 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from drivers.emv.capk import load_capks
 from drivers.emv.terminal import TerminalData
 from drivers.secret import Secret
@@ -29,6 +31,7 @@ from simulators.bank.__main__ import bank_keys
 from simulators.bank.cards import load_cast
 from simulators.bank.host import BankHost
 from simulators.bank.store import Store as BankStore
+from simulators.bank.templates import TEMPLATE_BYTES, Template
 from simulators.card.capk import capk_toml
 from simulators.card.card import SimulatedCard
 from simulators.card.keys import load_card_keys
@@ -43,6 +46,7 @@ from terminal.config import (
     CardSection,
     CashSection,
     Config,
+    FaceSection,
     PinPadSection,
     PrinterSection,
     SerialSection,
@@ -50,11 +54,13 @@ from terminal.config import (
     UnitSection,
 )
 from terminal.core.model import Timeouts
+from terminal.sealed_box import public_bytes
 from terminal.workers.services.card import CardSetting
 
 TERMINAL, BRANCH = "T0001", "B001"
 MOMENT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
+FACE_FROM_MINOR = 100_000
 PRESETS = (10_000, 20_000, 30_000, 50_000, 100_000, 200_000)
 TIMEOUTS = Timeouts(
     input_s=9.0,
@@ -89,6 +95,7 @@ class Setting:
         BankHost(self._bank_store, self._cast, self._bank_keys, MOMENT)
         self._blank_bank = self._bank_store.connection.serialize()
         self.sealer = RememberingSealer(CardDataSealer(self._bank_keys.public_hex, "bank-2026"))
+        self.eye_key = public_bytes(ec.derive_private_key(20_261_122, ec.SECP256R1()))
         self.link_config = LinkConfig(
             "mqtt://127.0.0.1:1883", TERMINAL, BRANCH, boot_spread_s=0.0, max_backoff_s=5.0, puback_timeout_s=10.0,
             shipping=ShippingPolicy(resend_s=4.0, resend_max_s=30.0, drain_per_s=20.0),
@@ -98,6 +105,8 @@ class Setting:
         self._ca_keys = load_capks(path)
         self._profiles, self._card_keys, self._issuer = load_profiles(None), load_card_keys(), load_issuer_keys()
         self._cards = {name: SimulatedCard(profile, self._card_keys, self._issuer) for name, profile in self._profiles.items()}
+        encoding = chance_of(0, "enrolled").randbytes(TEMPLATE_BYTES)
+        self._templates = {"customer": Template("customer", "enrolled-1", "a" * 64, encoding)}
         self.secrets = self._secret_texts()
         self.log = io.StringIO()
         self.wire = ShortWire()
@@ -106,8 +115,9 @@ class Setting:
     def _secret_texts(self) -> Secrets:
         pans = [one.pan for profile in self._profiles.values() for one in profile.applications]
         pins = [one.pin for one in CARDS if one.pin]
+        faces = [template.encoding.hex() for template in self._templates.values()]
         blocks = [block.reveal() for block in self.key_blocks.values()]
-        return Secrets(tuple(sorted({*pans, *pins, WRONG_PIN, *blocks, self.pin_keys.kbpk.hex()})))
+        return Secrets(tuple(sorted({*pans, *pins, WRONG_PIN, *blocks, *faces, self.pin_keys.kbpk.hex()})))
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -115,11 +125,12 @@ class Setting:
     def new_folder(self) -> Path:
         return self._folder / str(next(self._numbers))
 
-    def config(self, counts: tuple[int, int, int, int]) -> Config:
-        if counts not in self._configs:
+    def config(self, counts: tuple[int, int, int, int], *, face: bool) -> Config:
+        key = (*counts, face)
+        if key not in self._configs:
             here = Path("nowhere")
             units = tuple(UnitSection(str(n), minor, held) for n, (minor, held) in enumerate(zip(DENOMINATIONS, counts, strict=True), 1))
-            self._configs[counts] = Config(
+            self._configs[key] = Config(
                 TerminalSection(TERMINAL, BRANCH, here),
                 BankSection("mqtt://127.0.0.1:1883", here),
                 CashSection(PRESETS, 300_000, units),
@@ -127,9 +138,10 @@ class Setting:
                 CardSection(here),
                 PinPadSection(here),
                 PrinterSection(here),
+                face=FaceSection("nowhere", FACE_FROM_MINOR) if face else None,
                 timeouts=TIMEOUTS,
             )
-        return self._configs[counts]
+        return self._configs[key]
 
     def card_setting(self, seed: int, wall: Callable[[], datetime]) -> CardSetting:
         """The unpredictable number is the same for a number of schedules, so that what the chip signs can be remembered."""
@@ -150,10 +162,13 @@ class Setting:
         slot._cards = self._cards
         return slot
 
-    def bank_host(self, wall: Callable[[], datetime]) -> Callable[[], BankHost]:
+    def bank_host(self, seed: int, wall: Callable[[], datetime]) -> Callable[[], BankHost]:
         """Makes the host anew on the same disk: what it committed is there, what it had in memory is not."""
         self._bank_store.connection.deserialize(self._blank_bank)
-        return lambda: BankHost(self._bank_store, self._cast, self._bank_keys, wall())
+        chance = chance_of(seed, "bank")
+        return lambda: BankHost(
+            self._bank_store, self._cast, self._bank_keys, wall(), templates=self._templates, random_bytes=chance.randbytes
+        )
 
     @property
     def bank_database(self) -> sqlite3.Connection:

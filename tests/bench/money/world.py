@@ -14,8 +14,9 @@ from typing import Any
 
 from money.children import HEARTBEAT_S, MemoryPipe
 from money.disk import Disk
-from money.faults import KINDS
+from money.ending import heal, rest
 from money.hardware import DENOMINATIONS, Payout, WatchedSlot, WitnessedDispenser, chance_of
+from money.kinds import KINDS
 from money.life import Life
 from money.lines import Line
 from money.network import BankAtBroker
@@ -30,10 +31,9 @@ from simulators.devices.pinpad_device import PinPad
 from simulators.devices.pinpad_vault import Vault, VolatileMemory
 from simulators.devices.printer import Printer
 from terminal.core import commands as c
-from terminal.core.model import Phase, State
+from terminal.core.model import State
 
 CUSTOMERS_S = 420.0
-QUIET_S = 420.0
 LOOK_S = 2.0
 
 
@@ -46,8 +46,9 @@ class World:
         self.clock = TaskClock(self.time)
         self.first_latch = ""
         self.wall_offset_s = 0.0
-        self.config, self.link_config = setting.config(schedule.counts), setting.link_config
-        self.sealer, self.key_blocks, self.card_setting = setting.sealer, setting.key_blocks, setting.card_setting(schedule.seed, self.wall)
+        self.config, self.link_config = setting.config(schedule.counts, face=schedule.face), setting.link_config
+        self.eye_key, self.sealer, self.key_blocks = setting.eye_key, setting.sealer, setting.key_blocks
+        self.card_setting = setting.card_setting(schedule.seed, self.wall)
         self.story: list[tuple[float, str, str]] | None = [] if story else None
         self.broken: list[tuple[str, str]] = []
         self.taken: set[tuple[str, str]] = set()
@@ -65,6 +66,8 @@ class World:
         self.strays: list[PathNote] = []
         self.views_shown: list[bytes] = []
         self.published: list[str] = []
+        self.before_camera = ""
+        """What the face verifier will say of whoever stands there."""
         self.secrets = setting.secrets
         self.reader_gone_until = 0.0
         setting.wire.begin(on=not schedule.whole)
@@ -88,7 +91,7 @@ class World:
         self.lines = {line.name: line for line in (self.dispenser_line, self.pad, self.printer)}
         self.slot: WatchedSlot = self._setting.slot(self.point)
         self.broker = MemoryBroker(self.time.later)
-        self.bank = BankAtBroker(self._setting.bank_host(self.wall), self.time, self.broker, self.wall, self.tell)
+        self.bank = BankAtBroker(self._setting.bank_host(schedule.seed, self.wall), self.time, self.broker, self.wall, self.tell)
         self.bank.point = self.point
 
     # --- time, story, moments
@@ -110,33 +113,33 @@ class World:
         self.tell("JUDGE", f"{what}: {detail.strip().splitlines()[-1] if detail else ''}")
 
     def _plan_faults(self) -> None:
-        self._at_point: dict[int, list[Fault]] = {}
-        self._at_name: dict[tuple[str, int], list[Fault]] = {}
+        self.at_point: dict[int, list[Fault]] = {}
+        self.at_name: dict[tuple[str, int], list[Fault]] = {}
         for fault in self.schedule.faults:
             if isinstance(fault.at, int):
-                self._at_point.setdefault(fault.at, []).append(fault)
+                self.at_point.setdefault(fault.at, []).append(fault)
             elif fault.at.startswith("t="):
                 self.time.later(float(fault.at[2:]), lambda fault=fault: self._strike(fault))  # type: ignore[misc]
             else:
                 name, _, number = fault.at.rpartition("#")
-                self._at_name.setdefault((name, int(number)), []).append(fault)
+                self.at_name.setdefault((name, int(number)), []).append(fault)
 
     def point(self, name: str) -> None:
         """A moment. May not return: Killed, when the process that runs is the one that ends here."""
         number, self.points = self.points, self.points + 1
         if self.trail is not None:
             self.trail.append(name)
-        faults = self._at_point.pop(number, None)
-        if self._at_name:
+        faults = self.at_point.pop(number, None)
+        if self.at_name:
             self._occurrences[name] += 1
-            faults = [*(faults or ()), *self._at_name.pop((name, self._occurrences[name]), ())]
+            faults = [*(faults or ()), *self.at_name.pop((name, self._occurrences[name]), ())]
         if faults:
             self._here = name
             for fault in faults:
                 self._strike(fault)
 
     def _strike(self, fault: Fault) -> None:
-        if self._healed:
+        if self.healed:
             return
         self.tell("fault", str(fault))
         self.struck.append((fault.kind, self._here))
@@ -256,10 +259,11 @@ class World:
             else:
                 self.time.later(seconds, lambda: self.dispenser_line.hand("power", to="on"))
 
-        if self._healed is False:
+        if self.healed is False:
             self.time.later(0.5, look)
 
-    _healed = False
+    healed = False
+    quiet = False
     closing = False
 
     # --- the terminal's process
@@ -286,16 +290,16 @@ class World:
     def play(self) -> None:
         """Customers and faults; then everything is put right, and the world comes to rest."""
         self.receive([Person(self, plan) for plan in self.schedule.customers])
-        self.heal()
-        self.rest()
+        heal(self)
+        rest(self)
 
     def receive(self, people: list[Person]) -> None:
         """They come, and go again."""
         self._done = 0
         self._next_customer(people, 0)
-        self._run(CUSTOMERS_S, lambda: self._done >= len(people))
+        self.run(CUSTOMERS_S, lambda: self._done >= len(people))
 
-    def _run(self, seconds: float, stop: Callable[[], bool]) -> None:
+    def run(self, seconds: float, stop: Callable[[], bool]) -> None:
         try:
             self.time.run(self.now + seconds, stop)
         except Runaway as error:
@@ -314,94 +318,6 @@ class World:
         self.time.spawn(f"customer {number + 1}", people[number].main, gone)
         if number + 1 < len(people) and people[number + 1].plan.eager:
             self._next_customer(people, number + 1)
-
-    def heal(self) -> None:
-        """Every fault is over: power, wires, disk, bank; a technician has cleared the path. Nobody touches the terminal itself."""
-        self._healed = True
-        self.points_before_heal = self.points
-        self._at_point.clear()
-        self._at_name.clear()
-        self.tell("world", "all faults are over")
-        self.disk.heal()
-        self.broker.faults.clear()
-        self.broker.restart()
-        self.bank.faults.clear()
-        self.reader_gone_until = 0.0
-        for line in self.lines.values():
-            line.armed.clear()
-            line.cut_until = 0.0
-        self._heal_dispenser()
-        self.pad.hand("fault", name="silent", value=False)
-        self.pad.hand("fault", name="drop_reply", value=0)
-        self.pad.hand("power", on=True)
-        self.printer.hand("power", on=True)
-        self.printer.hand("paper", level="full")
-        self.slot.control("clear_faults", {}, self.now)
-        if self.slot.present:
-            self.slot.remove()
-
-    def _heal_dispenser(self) -> None:
-        unit, mechanics = self.dispenser, self.dispenser.mechanics
-        unit.cut_at = None
-        mechanics.jam = None
-        mechanics.doubles.clear()
-        mechanics.foreign.clear()
-        mechanics.near_end_detection = False
-        mechanics.reject_bin_present = True
-        self.dispenser_line.hand("fault", kind="clear")
-        self.dispenser_line.hand("power", to="on")
-        for number in range(1, 5):
-            self.cassette_back(number)
-
-    def rest(self) -> None:
-        """Until the terminal rests and the bank has everything; the machine's path is cleared once it moves no more."""
-        self._quiet = False
-        self._look()
-        self._run(QUIET_S, lambda: self._quiet)
-        if not self._quiet:
-            self.broke("comesToRest", self.unrest() or "?")
-
-    def _look(self) -> None:
-        if not self.dispenser.busy and self.dispenser.powered and self.dispenser.mechanics.path and self.life.alive and self._settled():
-            self.dispenser_line.hand("clear_jam")
-        self._check_deadlines()
-        self._quiet = not self.unrest()
-        if not self._quiet:
-            self.time.later(LOOK_S, self._look)
-
-    def _settled(self) -> bool:
-        return self.life.agent is not None and self.state.open_dispense is None and self.state.phase is not Phase.UNKNOWN
-
-    def unrest(self) -> str:
-        """What still has to happen, or ""."""
-        life = self.life
-        if not life.alive or life.agent is None:
-            return "the agent is not up"
-        state = self.state
-        if self.slot.present:
-            self.slot.remove()
-            return "a card was in the slot"
-        if state.store_failed:
-            self.end_life(1.0, power=False)  # an operator's or a watchdog's restart: the journal could not be written
-            return "the journal failed"
-        if state.phase not in (Phase.IDLE, Phase.OUT_OF_SERVICE):
-            return f"the session is in {state.phase.value}"
-        if state.phase is Phase.OUT_OF_SERVICE and not self.excused():
-            return f"out of service: {self.view.get('lines')}"
-        rows = life.waiting_messages()
-        return f"{rows} messages wait for the bank" if rows else ""
-
-    def excused(self) -> bool:
-        """Out of service for a reason that only a person can take away: a latch, no cash, restarts used up."""
-        from terminal.core import cash
-
-        state = self.state
-        gave_up = any(one.detail == "restartsUsedUp" for one in state.devices.values())
-        return state.latch is not None or gave_up or not cash.payable(state.units, state.config.presets_minor, state.config.max_notes)
-
-    def _check_deadlines(self) -> None:
-        for one in self.life.overdue():
-            self.broke("deadlines", one)
 
     def close(self) -> None:
         """Everything ends; the folder goes."""

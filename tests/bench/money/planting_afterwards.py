@@ -1,0 +1,108 @@
+"""More planted bugs: what the bank is told, and what a restart makes of things."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from drivers.secret import Secret, masked_pan
+from money.mutants import Digs, instead, mutant, put
+from terminal.adapters.outbox_sender import Outbox
+from terminal.adapters.shipper import Shipper
+from terminal.core import commands as c
+from terminal.core import recovery, settling
+
+# --- what the bank is told
+
+
+@mutant("rowGoneOnPuback", "the broker has it, so the row can go")
+def row_gone(digs: Digs) -> None:
+    shipped = Shipper.puback
+
+    def puback(self: Shipper, row: Any, reason: int, now: float) -> None:
+        shipped(self, row, reason, now)
+        self._rows.forget(row.klass, row.position)
+
+    put(digs, Shipper, "puback", puback)
+
+
+@mutant("acknowledgeOneMore", "everything up to and including the next number is acknowledged")
+def one_more(digs: Digs) -> None:
+    shipped = Outbox.settle
+    put(digs, Outbox, "settle", lambda self, klass, epoch, upto: shipped(self, klass, epoch, upto + 1))
+
+
+@mutant("noReversal", "nothing was paid, so there is nothing to tell the bank")
+def no_reversal(digs: Digs) -> None:
+    shipped = settling.settle_without_cash
+
+    def settle_without_cash(*arguments: Any, **named: Any) -> Any:
+        state, settled = shipped(*arguments, **named)
+        return state, c.Record(settled.entries)
+
+    instead(digs, shipped, settle_without_cash)
+
+
+@mutant("partIsFull", "whoever got cash got it all: presented FULL")
+def part_is_full(digs: Digs) -> None:
+    shipped = settling._settled
+
+    def settled(state: Any, transaction_id: str, requested: int, presented: Any, *more: Any) -> Any:
+        return shipped(state, transaction_id, requested, requested if presented else presented, *more)
+
+    instead(digs, shipped, settled)
+
+
+@mutant("doubtIsFailure", "the bank cannot do anything with a doubt: it is told FAIL")
+def doubt_is_failure(digs: Digs) -> None:
+    shipped = settling.settle_in_doubt
+
+    def settle_in_doubt(state: Any, dispense: Any, *more: Any) -> Any:
+        after, _ = shipped(state, dispense, *more)
+        _, settled = settling.settle_without_cash(after, dispense.transaction_id, dispense.amount_minor, "MALF")
+        return after, settled
+
+    instead(digs, shipped, settle_in_doubt)
+
+
+# --- after a restart
+
+
+@mutant("doubtWithoutLatch", "the bank knows of the doubt; the next customer can be served")
+def doubt_without_latch(digs: Digs) -> None:
+    shipped = settling.settle_in_doubt
+
+    def settle_in_doubt(*arguments: Any) -> Any:
+        after, settled = shipped(*arguments)
+        return replace(after, latch=None), settled
+
+    instead(digs, shipped, settle_in_doubt)
+
+
+@mutant("latchInMemory", "a restart is a person's way to say that all is well")
+def latch_in_memory(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), latch=None))
+
+
+@mutant("forgetOpenDispense", "a dispense that was cut short is the dispenser's business")
+def forget_open_dispense(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), open_dispense=None))
+
+
+@mutant("forgetOpenTransaction", "a request without an answer times out at the bank by itself")
+def forget_open_transaction(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), open_transaction=None))
+
+
+@mutant("numbersBeginAnew", "transaction numbers count from the start of the agent")
+def numbers_begin_anew(digs: Digs) -> None:
+    shipped = recovery.recover
+    instead(digs, shipped, lambda lines: replace(shipped(lines), last_transaction=0))
+
+
+@mutant("cardNumberInClear", "the journal is the bank's own, so the whole card number may stand in it")
+def in_clear(digs: Digs) -> None:
+    instead(digs, masked_pan, lambda pan: pan.reveal() if isinstance(pan, Secret) else pan)
