@@ -108,6 +108,12 @@ def test_power_that_fails_between_the_answer_and_its_settlement() -> None:
     assert outcome.wrong == () and outcome.latched == "outcomeUnknown", "and here it was not: a person had to count"
 
 
+def test_what_was_synced_before_a_kill_survives_a_power_cut_behind_it() -> None:
+    killed = Fault("send>Dispense#1", "process/agent", (("seconds", 2.0),))
+    cut = Fault("note#14", "machine/powerCut", (("dispenser", False), ("seconds", 3.0)))
+    assert played(killed, cut).wrong == ()
+
+
 def test_an_fsync_that_fails_leaves_an_entry_that_nobody_believes_in() -> None:
     for name in ("dispenseIntended", "authorisationRequested", "dispenseAnswered,transactionSettled", "cardConfirmed"):
         assert played(Fault(f"journal<{name}#1", "disk/syncFails")).wrong == ()

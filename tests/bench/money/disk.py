@@ -106,10 +106,12 @@ class Disk:
         for file in old.iterdir():
             if file.name.endswith(("-shm", ".lock")):
                 continue
-            content = file.read_bytes()
+            content, synced = file.read_bytes(), self._synced.get(str(file), 0)
             if power and file.name.endswith("-wal"):
-                content = self._torn(content, self._synced.get(str(file), 0))
+                content = self._torn(content, synced)
+                synced = len(content)
             (new / file.name).write_bytes(content)
+            self._synced[str(new / file.name)] = synced  # also for an end that comes before anybody has opened it again
         self.path = new / NAME
 
     def _torn(self, log: bytes, synced: int) -> bytes:
