@@ -53,7 +53,7 @@ from drivers.transports.base import ByteStream, Clock, Deadline
 from drivers.transports.puloon_line import Failure, LineCounters, PuloonLine
 
 MOVES_NOTES = frozenset({Command.PURGE, Command.DISPENSE, Command.TEST_DISPENSE, Command.SENSOR_DIAGNOSTICS})
-"""Not idempotent: never sent again after silence. RESET is not repeated after silence either (a unit's motors may turn); every
+"""Not idempotent: sent once. RESET is not repeated after silence either (a unit's motors may turn); every
 other verb may be repeated freely."""
 
 ANSWER_TIME_S = 3.0  # of verbs that move nothing

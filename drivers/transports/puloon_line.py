@@ -26,7 +26,7 @@ MAX_NOISE = 1 << 16  # bytes that belong to nothing, in one exchange
 
 
 class Failure(Enum):
-    """Why an exchange has no answer. Only REFUSED proves that the device did nothing."""
+    """Why an exchange has no answer. None of them proves that the device did nothing: a NAK may be a disturbed ACK."""
 
     REFUSED = "refused the frame (NAK)"
     NO_ACK = "did not acknowledge the command"

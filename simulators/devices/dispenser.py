@@ -22,12 +22,14 @@ from simulators.devices.dispenser_physics import CASSETTES, Cassette, Counts, Me
 HISTORY = 1000
 BAD_COMMAND, BAD_PARAMETER, NO_REJECT_TRAY = 0x30, 0x31, 0x26
 FACTORY = {"opacities": [100] * CASSETTES, "lengths": [98] * CASSETTES, "order": [1, 2, 3, 4]}
+SURVIVES = ("nothing", "reset", "power", "finished")
 MOVEMENTS = (wire.PURGE, wire.DISPENSE, wire.TEST_DISPENSE, wire.SENSOR_DIAGNOSTICS)
 
 
 @dataclass(slots=True)
 class Options:
-    """`last_status_survives`: nothing, reset, or power (which includes reset). `reset_replies`: 0, 1 or 2 by model. `latency`: see Link."""
+    """`last_status_survives`: nothing, reset, power (which includes reset), or finished: over everything, but an account is kept only when
+    its movement has ended, so that after a cut the one before comes back. `reset_replies`: 0, 1 or 2 by model. `latency`: see Link."""
 
     speed: float = 1.0
     boot_s: float = 2.0
@@ -41,8 +43,8 @@ class Options:
             raise ValueError("speed must be positive, boot_s and latency not negative")
         if self.reset_replies not in (0, 1, 2):
             raise ValueError(f"reset_replies {self.reset_replies}: 0, 1 or 2")
-        if self.last_status_survives not in ("nothing", "reset", "power"):
-            raise ValueError(f"last_status_survives {self.last_status_survives!r}: nothing, reset or power")
+        if self.last_status_survives not in SURVIVES:
+            raise ValueError(f"last_status_survives {self.last_status_survives!r}: one of {', '.join(SURVIVES)}")
 
 
 class Dispenser:
@@ -58,6 +60,7 @@ class Dispenser:
         self.eeprom_damaged = False
         self.powered = True
         self.last: Counts | None = None
+        self._finished: Counts | None = None
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
         self.totals: dict[str, int] = {}
         self.cut_at: tuple[int, str] | None = None  # after so many passed notes in all, when the next one is at this place
@@ -151,6 +154,8 @@ class Dispenser:
             self._due = moment + next(run) / self.options.speed
         except StopIteration:
             self._run = None
+            if counts is self.last:
+                self._finished = counts
             self._finish(counts, moment)
         except PowerLost:
             self.lose_power()
@@ -244,7 +249,9 @@ class Dispenser:
     def _forget(self, *, keep_last: bool) -> None:
         self._run = self._counts = None
         self.link.forget()
-        if not keep_last:
+        if self.options.last_status_survives == "finished":
+            self.last = self._finished
+        elif not keep_last:
             self.last = None
 
     # ---- people ----

@@ -67,7 +67,7 @@ def on_dispense_failed(state: State, event: CommandFailed) -> Step:
     if event.kind == "deviceFault" and state.open_dispense is not None:
         state, settled = settle_not_executed(state, state.open_dispense)
         return tell_customer(replace(state, dispenser_ready=False), None, settled)
-    not_heard = event.kind in ("linkError", "protocolError") or event.name == "notAcknowledged"
+    not_heard = event.kind in ("linkError", "protocolError")  # it never left; a missing acknowledgement proves nothing (decision 0010)
     if not_heard and state.open_dispense is not None:
         state = replace(state, open_dispense=replace(state.open_dispense, heard=False))
     return resolve(state, Phase.RESOLVING)

@@ -403,15 +403,22 @@ def test_the_answer_is_lost_and_last_status_knows() -> None:
 
 
 def test_the_command_never_arrived() -> None:
-    """No acknowledgement came, and LAST STATUS has not changed."""
+    """The line failed before anything was sent, and LAST STATUS has not changed."""
     story = paying()
-    assert story >> failed(Device.DISPENSER, "notAcknowledged", "outcomeUnknown") << [c.AskLastStatus, Phase.RESOLVING]
+    assert story >> failed(Device.DISPENSER, "linkError", "linkError") << [c.AskLastStatus, Phase.RESOLVING]
     assert story >> last_status(NOTHING_BEFORE) << [recorded("transactionSettled", advice="FAIL"), Phase.FAILED]
     assert story.state.units == config().units
     assert story >> time_out << [Phase.IDLE]
 
 
-@pytest.mark.parametrize("how", [failed(Device.DISPENSER, "acknowledged", "outcomeUnknown"), lost(Device.DISPENSER)])
+SENT = [
+    failed(Device.DISPENSER, "acknowledged", "outcomeUnknown"),
+    failed(Device.DISPENSER, "notAcknowledged", "outcomeUnknown"),
+    lost(Device.DISPENSER),
+]
+
+
+@pytest.mark.parametrize("how", SENT)
 def test_an_unchanged_account_of_a_command_that_may_have_been_heard_is_no_proof(how: object) -> None:
     story = paying() >> how >> e.DeviceOnline(Device.DISPENSER)  # type: ignore[operator]
     story.since = []

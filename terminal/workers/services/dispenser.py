@@ -108,19 +108,16 @@ class DispenserService:
         return NotesDispensed(command.command_id, result_of(result, "dispense"))
 
     def _prepare(self, quantities: tuple[int, ...], deadline: Deadline) -> DispenserResult:
-        """The baseline against which a lost answer will be judged.
-
-        Made distinguishable when it could be this dispense's own account, or when there is none: "nothing, and still nothing" is also what
-        a unit says that has lost its power and its memory.
-        """
+        """The baseline against which a lost answer will be judged; made distinguishable when it could be this dispense's own account."""
         status = self._unit.status(deadline)
         fault = fault_of(status) or missing_cassette(status, quantities)
         if fault:
             self._fault = fault
             raise DeviceFault(f"the dispenser cannot pay: {fault}", code=status.error.code, name=fault)
         baseline = last_status_result(self._unit.last_status(deadline))
-        if baseline.command == "none" or possible(baseline, quantities):
-            with contextlib.suppress(DeviceFault):  # refused: then the baseline stays what it is, and a lost answer may stay in doubt
+        if possible(baseline, quantities):
+            # it moves nothing: refused or unanswered, the baseline stays what LAST STATUS says now, and a lost answer may stay in doubt
+            with contextlib.suppress(DeviceFault, OutcomeUnknown):
                 self._unit.test_dispense_nothing(deadline)
             baseline = last_status_result(self._unit.last_status(deadline))
         return baseline

@@ -49,7 +49,7 @@ class Disk:
         self.refusals = 0
         """So many appends to come are refused: the disk is full."""
         self.lies = 0
-        """So many appends to come are written, and then their fsync fails: told as failed, and there after a restart."""
+        """So many appends to come are written, and their fsync fails: told as failed, there after a restart, perhaps after a power cut."""
         self.full = False
         """SQLite itself finds no more pages."""
         self.path = folder / "0" / NAME
@@ -86,8 +86,9 @@ class Disk:
     _limited = False
 
     def after_append(self, store: Store) -> None:
-        self.synced(store)
-        if self.lies:
+        if not self.lies:
+            self.synced(store)
+        else:
             self.lies -= 1
             store._broken = "the simulated disk said that it could not sync"
             raise StoreFailed(store._broken)

@@ -168,7 +168,7 @@ def _secrets(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:
     texts = {
         "journal": "\n".join(json.dumps(entry.data) for entry in entries),
         "message": "\n".join(world.published),
-        "view": "\n".join(line.decode() for line in world.views_shown),
+        "view": "\n".join(map(str, world.views_shown)),
         "log": world.log(),
     }
     for where, text in texts.items():

@@ -64,17 +64,21 @@ class Life:
     # --- the process
 
     def _main(self) -> None:
-        self.world.time.sleep(START_S)
+        world = self.world
+        world.time.sleep(START_S)
         try:
             self._start()
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
+            world.broke("noException", "the agent ended by itself")
         except StoreFailed as error:
-            self.world.tell("agent", f"ends: {error}")
+            if self.agent is not None:
+                world.broke("noException", f"a failing store ended the agent: {error}")
+            world.tell("agent", f"does not start: {error}")
         except Exception:  # noqa: BLE001 - whatever it is, it would have ended the agent: that is for the judge
-            self.world.broke("noException", traceback.format_exc())
-        self.world.end_life(AGAIN_S, power=False)
+            world.broke("noException", traceback.format_exc())
+        world.end_life(AGAIN_S, power=False)
 
     def _start(self) -> None:
         world = self.world

@@ -8,6 +8,7 @@ from typing import Any
 
 from drivers.devices.puloon_lcdm4000 import PuloonLcdm4000
 from drivers.errors import OutcomeUnknown
+from drivers.transports.base import Deadline
 from money.mutants import Digs, instead, mutant, put
 from terminal.adapters import store_file
 from terminal.adapters.store_file import StoreFailed
@@ -31,14 +32,14 @@ def _again(digs: Digs, when: re.Pattern[str]) -> None:
         except OutcomeUnknown as error:
             if not when.search(str(error)):
                 raise
-            return once(self, quantities, deadline)
+            return once(self, quantities, Deadline.after(deadline.clock, 60.0))
 
     put(digs, PuloonLcdm4000, "dispense", dispense)
 
 
 @mutant("resendOnSilence", "no answer came, so the dispense is sent again")
 def resend(digs: Digs) -> None:
-    _again(digs, re.compile(""))
+    _again(digs, re.compile("did not"))
 
 
 @mutant("resendOnNak", "a NAK proves that the unit did nothing, so the dispense is sent again")

@@ -51,6 +51,7 @@ def play(schedule: Schedule, setting: Setting, *, story: bool = False, trail: bo
             return _outcome(world, list(_course(world)))
         finally:
             world.close()
+            setting.wire.begin(on=False)
 
 
 def _course(world: World) -> Iterable[Wrong]:

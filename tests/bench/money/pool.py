@@ -63,9 +63,6 @@ def setting() -> Setting:
     if _setting is None:
         _setting = Setting()
         multiprocessing.util.Finalize(None, _setting.close, exitpriority=1)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
     return _setting
 
 
@@ -124,6 +121,9 @@ def _begin() -> None:
     """A setting is never shared over a fork."""
     global _setting
     _setting = None
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
 class Bar:

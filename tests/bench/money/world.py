@@ -6,6 +6,7 @@ the chip, each note that moves, each message at the bank. Points are counted; a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from money.life import Life
 from money.lines import Line
 from money.network import BankAtBroker
 from money.people import Person
-from money.sched import Runaway, Scheduler, Task, TaskClock
+from money.sched import Killed, Runaway, Scheduler, Task, TaskClock
 from money.schedule import Fault, Schedule
 from money.setting import Setting
 from simulators.broker.memory import MemoryBroker
@@ -64,7 +65,7 @@ class World:
         self.dispenses_sent: Counter[str] = Counter()
         self.cards_of: dict[str, int] = {}
         self.strays: list[PathNote] = []
-        self.views_shown: list[bytes] = []
+        self.views_shown: list[Mapping[str, Any]] = []
         self.published: list[str] = []
         self.before_camera = ""
         """What the face verifier will say of whoever stands there."""
@@ -135,8 +136,18 @@ class World:
             faults = [*(faults or ()), *self.at_name.pop((name, self._occurrences[name]), ())]
         if faults:
             self._here = name
-            for fault in faults:
+            self._strike_all(faults)
+
+    def _strike_all(self, faults: list[Fault]) -> None:
+        """Also those behind one that ends the process that runs."""
+        for number, fault in enumerate(faults):
+            try:
                 self._strike(fault)
+            except Killed:
+                for other in faults[number + 1 :]:
+                    with contextlib.suppress(Killed):
+                        self._strike(other)
+                raise
 
     def _strike(self, fault: Fault) -> None:
         if self.healed:
@@ -222,12 +233,12 @@ class World:
                 if "ping" in message:
                     pipe.write(b'{"pong": 1}')
                 elif life is self.life:
-                    self.views_shown.append(line)
                     self.look_at(message["view"])
 
     def look_at(self, view: Mapping[str, Any]) -> None:
         """This is on the screen now."""
         self.view = view
+        self.views_shown.append(view)
         self.tell("kiosk", f"{view['screen']}: {view.get('title', '')}")
         self.wake_watchers()
 
