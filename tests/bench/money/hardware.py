@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from simulators.card.application import State
 from simulators.card.keys import CardKeys
 from simulators.card.profiles import Profile
 from simulators.card.slot import CardSlot, Reply
@@ -77,6 +78,8 @@ class WatchedSlot(CardSlot):
     def __init__(self, profiles: dict[str, Profile], keys: CardKeys, issuer: IssuerKeys, point: Callable[[str], None]) -> None:
         super().__init__(profiles, keys, issuer)
         self.changed: Callable[[], None] = lambda: None
+        self.last_words: dict[int, int] = {}
+        """By insertion: the cryptogram that the chip gave as its second one."""
         self._point = point
 
     def insert(self, name: str) -> None:
@@ -89,7 +92,12 @@ class WatchedSlot(CardSlot):
 
     def transmit(self, apdu: bytes) -> Reply:
         self._point(f"apdu {apdu[1]:02X}" if len(apdu) > 1 else "apdu")
-        return super().transmit(apdu)
+        card = self.card
+        reply = super().transmit(apdu)
+        for application in card.applications if card else ():
+            if application.state is State.DONE:
+                self.last_words[self.generation] = application._second << 6
+        return reply
 
 
 def chance_of(seed: int, name: str) -> Random:

@@ -6,6 +6,7 @@ card before cash, deadlines) is watched where it happens: `World.broke`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -102,6 +103,8 @@ def _journal(world: World, entries: list[JournalEntry], books: dict[str, Book], 
     verified = store.verify(world.anchor())
     if not verified.ok:
         yield "chainVerifies", verified.reason
+    if world.schedule.whole:
+        yield from _chain(world)
     kinds: dict[str, list[JournalEntry]] = {}
     for entry in entries:
         kinds.setdefault(entry.transaction_id or "", []).append(entry)
@@ -115,6 +118,21 @@ def _journal(world: World, entries: list[JournalEntry], books: dict[str, Book], 
             yield "journalExplains", f"{identity} is {book.status} at the bank, and the journal has no end of it"
         elif (ends[-1].data["presentedMinor"] or 0) != book.presented_minor:
             yield "journalExplains", f"{identity}: {ends[-1].data['presentedMinor']} in the journal, {book.presented_minor} at the bank"
+
+
+def _chain(world: World) -> Iterator[Wrong]:
+    """The chain once more, from the rows as they lie in the file and the rule as it is written down (journal.py), not from its code."""
+    store = world.life.store
+    assert store is not None
+    previous = None
+    for seq, at, kind, transaction_id, data, before, mark in store._database.execute(
+        "SELECT seq, at, kind, transaction_id, data, prev_hash, hash FROM journal ORDER BY seq"
+    ):
+        fields = {"at": at, "data": json.loads(data), "kind": kind, "prev_hash": before, "seq": seq, "transaction_id": transaction_id}
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        if hashlib.sha256(text.encode()).hexdigest() != mark or (previous is not None and before != previous):
+            yield "chainVerifies", f"entry {seq} is not what its hash says"
+        previous = mark
 
 
 def _order(identity: str, entries: list[JournalEntry]) -> Iterator[Wrong]:
@@ -147,6 +165,11 @@ def _bank(world: World, books: dict[str, Book], entries: list[JournalEntry]) -> 
     for row in bank.store.rows("SELECT class, epoch, count(*) AS n, max(seq) AS last FROM inbox GROUP BY class, epoch"):
         if row["class"] != "telemetry" and row["n"] != row["last"]:
             yield "bankExactlyOnce", f"{row['class']}: {row['n']} messages for {row['last']} numbers"
+    came = {row["class"]: row["n"] for row in bank.store.rows("SELECT class, count(*) AS n FROM inbox GROUP BY class")}
+    for klass in ("txn", "alarm", "audit"):
+        told, most = world.told[klass], world.told[klass] + world.perhaps_told[klass]
+        if not told <= came.get(klass, 0) <= most:
+            yield "bankExactlyOnce", f"{klass}: {told} messages were stored for the bank, {came.get(klass, 0)} came"
 
 
 def _serves(world: World) -> Iterator[Wrong]:

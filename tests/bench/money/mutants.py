@@ -18,6 +18,8 @@ from money.pool import Bar, on_all_cores, schedule_of, setting
 from terminal.core.session import TRANSITIONS, Row
 
 Digs = list[Callable[[], None]]
+CRASH = "noException"
+"""A planted bug that only makes the agent fall over has not been found out."""
 PACKAGES = ("terminal.", "drivers.")
 
 
@@ -95,7 +97,7 @@ def hunt(job: tuple[str, int, int]) -> Found:
     name, seed, most = job
     with planted(name):
         for number in range(most):
-            wrong = play(schedule_of(seed + number), setting()).wrong
+            wrong = [one for one in play(schedule_of(seed + number), setting()).wrong if one[0] != CRASH]
             if wrong:
                 sentence = wrong[0][1].strip().splitlines()[-1] if wrong[0][1].strip() else ""
                 return Found(name, MUTANTS[name].says, number + 1, seed + number, wrong[0][0], sentence)

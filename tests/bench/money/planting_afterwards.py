@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import Any
 
-from drivers.secret import Secret, masked_pan
 from money.mutants import Digs, instead, mutant, put
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.shipper import Shipper
+from terminal.adapters.store import Store
 from terminal.core import commands as c
 from terminal.core import recovery, settling
+from terminal.workers.services import card as card_service
 
 # --- what the bank is told
 
@@ -103,6 +105,23 @@ def numbers_begin_anew(digs: Digs) -> None:
     instead(digs, shipped, lambda lines: replace(shipped(lines), last_transaction=0))
 
 
-@mutant("cardNumberInClear", "the journal is the bank's own, so the whole card number may stand in it")
-def in_clear(digs: Digs) -> None:
-    instead(digs, masked_pan, lambda pan: pan.reveal() if isinstance(pan, Secret) else pan)
+@mutant("cardNumberInLog", "the log is the bank's own, so the whole card number helps whoever reads it")
+def in_log(digs: Digs) -> None:
+    shipped = card_service.info_of
+
+    def info_of(application: Any, candidate: Any) -> Any:
+        sys.stderr.write(f"card: {application.pan.reveal()}\n")
+        return shipped(application, candidate)
+
+    instead(digs, shipped, info_of)
+
+
+@mutant("alarmNotSent", "the journal has the doubt, so the operations centre need not be told as well")
+def alarm_not_sent(digs: Digs) -> None:
+    shipped = Store._append_message
+
+    def append_message(self: Store, database: Any, message: Any, stamp: Any) -> None:
+        if message.klass != "alarm":
+            shipped(self, database, message, stamp)
+
+    put(digs, Store, "_append_message", append_message)

@@ -82,6 +82,7 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
         with contextlib.redirect_stdout(io.StringIO()):
             if latch.reason == "outcomeUnknown":
                 settle_doubt(config, latch.transaction_id, paid, BY, opened)
+                world.told["txn"] += 1
             else:
                 release_dispenser(config, BY, opened)
     except ConfigError as error:

@@ -25,6 +25,8 @@ class TappedJournal:
         life.point(f"journal<{name}")
         disk.before_append(self._store)
         numbers = self._store.append(entries, outgoing)
+        told = life.world.perhaps_told if disk.lies else life.world.told
+        told.update(message.klass for message in outgoing)
         disk.after_append(self._store)
         life.world.recorded(entries)
         life.point(f"journal>{name}")

@@ -26,6 +26,7 @@ from money.sched import Killed, Runaway, Scheduler, Task, TaskClock
 from money.schedule import Fault, Schedule
 from money.setting import Setting
 from simulators.broker.memory import MemoryBroker
+from simulators.card.application import TC
 from simulators.devices.dispenser import Options
 from simulators.devices.dispenser_physics import Cassette, PathNote
 from simulators.devices.pinpad_device import PinPad
@@ -67,6 +68,9 @@ class World:
         self.strays: list[PathNote] = []
         self.views_shown: list[Mapping[str, Any]] = []
         self.published: list[str] = []
+        self.told: Counter[str] = Counter()
+        """Messages by class that the journal took: all of them must reach the bank. `perhaps_told`: the disk said no and may have them."""
+        self.perhaps_told: Counter[str] = Counter()
         self.before_camera = ""
         """What the face verifier will say of whoever stands there."""
         self.secrets = setting.secrets
@@ -190,8 +194,11 @@ class World:
             identity = transaction.transaction_id if transaction else ""
             if identity != self.last_intent():
                 self.broke("intentFirst", identity)
-            if self.slot.present and self.slot.generation == self.cards_of.get(identity):
+            generation = self.cards_of.get(identity, -1)
+            if self.slot.present and self.slot.generation == generation:
                 self.broke("cardBeforeCash", identity)
+            if self.slot.last_words.get(generation) != TC:
+                self.broke("noCashBeforeTc", f"{identity}: the chip's last word was {self.slot.last_words.get(generation)}")
 
     def anchor(self) -> tuple[int, str] | None:
         """The journal's head as the bank was told it last."""
