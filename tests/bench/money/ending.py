@@ -104,5 +104,5 @@ def excused(world: World) -> bool:
 
 
 def check_deadlines(world: World) -> None:
-    for one in world.life.overdue():
+    for one in world.life.overdue() if world.life.alive else ():
         world.broke("deadlines", one)
