@@ -60,6 +60,8 @@ class Bank:
         self.process.communicate(timeout=PATIENCE_S)
 
     def wait_killed(self) -> None:
+        """Its input stays open until then: at its end the bank would leave by itself."""
+        self.process.wait(timeout=PATIENCE_S)
         self.control.close()
         self.process.communicate(timeout=PATIENCE_S)
         assert self.process.returncode == -9
