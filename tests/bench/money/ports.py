@@ -33,11 +33,25 @@ class TappedJournal:
         return numbers
 
 
-class TappedWorker:
-    """Also the watch on deadlines: a command that is neither answered nor given up by its deadline is overdue."""
+class _Child:
+    """A supervised child as the agent sees it."""
 
     def __init__(self, life: Life, port: Any) -> None:
         self._life, self._port = life, port
+
+    def tick(self) -> None:
+        self._port.tick()
+
+    def next_deadline(self) -> float | None:
+        found: float | None = self._port.next_deadline()
+        return found
+
+    def close(self, grace_s: float) -> None:
+        self._port.close(grace_s)
+
+
+class TappedWorker(_Child):
+    """Also the watch on deadlines: a command that is neither answered nor given up by its deadline is overdue."""
 
     def send(self, command: c.DeviceCommand) -> None:
         name = type(command).__name__
@@ -52,34 +66,11 @@ class TappedWorker:
             if now > at + GRACE_S + SLACK_S:
                 yield f"command {number} of {self._port.device.value} was due at {at:.1f} s"
 
-    def tick(self) -> None:
-        self._port.tick()
 
-    def next_deadline(self) -> float | None:
-        found: float | None = self._port.next_deadline()
-        return found
-
-    def close(self, grace_s: float) -> None:
-        self._port.close(grace_s)
-
-
-class TappedPage:
-    def __init__(self, life: Life, port: Any) -> None:
-        self._life, self._port = life, port
-
+class TappedPage(_Child):
     def show(self, view: Mapping[str, Any]) -> None:
         self._life.point(f"show {view['screen']}")
         self._port.show(view)
-
-    def tick(self) -> None:
-        self._port.tick()
-
-    def next_deadline(self) -> float | None:
-        found: float | None = self._port.next_deadline()
-        return found
-
-    def close(self, grace_s: float) -> None:
-        self._port.close(grace_s)
 
 
 class TappedLink:
