@@ -160,9 +160,9 @@ def judge(result: DispenserResult | None, baseline: DispenserResult, quantities:
     The unit answers nothing while it moves notes, so what it answers is its final account:
     - another command's account, or none: its memory is gone (power), nothing is proved;
     - changed since the baseline and possible for this request: it is this dispense;
-    - unchanged, impossible for this request, and the unit did not acknowledge the command: it never arrived;
-    - anything else proves nothing. Unchanged although it may have been heard (`heard`: acknowledged, or nobody was left to see) could be
-      an old account that came back after the power had failed in the middle.
+    - unchanged, impossible for this request, and the command was never sent (not `heard`): it did not run;
+    - anything else proves nothing. Unchanged although the command may have left (`heard`, acknowledged or not) could be an old account
+      that came back after the power had failed in the middle.
     """
     if result is None or result.command == "none":
         return Outcome.UNKNOWN

@@ -99,7 +99,7 @@ class DispenserService:
         raise ProtocolError(f"{type(command).__name__} is no command of a dispenser")
 
     def _dispense(self, command: Dispense, deadline: Deadline) -> Event:
-        """One call. Whether the unit acknowledged it is told with the loss: it decides what LAST STATUS can prove."""
+        """One call. Whether the unit acknowledged it is told with the loss, for people who read the story: it proves nothing."""
         try:
             result = self._unit.dispense(four(command.quantities), deadline)
         except OutcomeUnknown:
