@@ -107,8 +107,8 @@ class PuloonLcdm4000:
     def acknowledged(self) -> bool:
         """Whether the device confirmed the last command that moves notes.
 
-        After OutcomeUnknown False is no proof that nothing ran: the ACK can be lost like any byte. LAST STATUS carries no number and may show
-        the dispense BEFORE; it speaks of this one only when it differs from what it was before sending.
+        After OutcomeUnknown False is no proof that nothing ran: the ACK can be lost like any byte. LAST STATUS carries no number and may
+        show the dispense BEFORE; it speaks of this one only when it differs from what it was before sending.
         """
         return self._acknowledged
 
