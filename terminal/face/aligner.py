@@ -8,7 +8,7 @@ w, both from their means, the turn and scale is a = sum(conj(z) w) / sum(|z|^2).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from terminal.face.values import Detection, FrameRefused
 
@@ -46,5 +46,5 @@ def align(frame: Frame, face: Detection) -> Frame:
 
     turn, shift = similarity(face)
     matrix = numpy.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], dtype=numpy.float64)
-    chip: Frame = cv2.warpAffine(frame, matrix, (CHIP_PX, CHIP_PX), flags=cv2.INTER_LINEAR)
-    return chip
+    chip: Any = cv2.warpAffine(frame, matrix, (CHIP_PX, CHIP_PX), flags=cv2.INTER_LINEAR)
+    return numpy.asarray(chip, dtype=numpy.uint8)

@@ -56,7 +56,7 @@ class YuNetDetector:
 
 def check_frame(frame: Frame) -> tuple[int, int]:
     """Height and width. FrameRefused says what is wrong with it."""
-    shape = getattr(frame, "shape", ())
+    shape: tuple[int, ...] = tuple(getattr(frame, "shape", ()))
     if len(shape) != 3 or shape[2] != 3 or str(frame.dtype) != "uint8":
         raise FrameRefused("the frame is no colour picture of 8 bits")
     height, width = int(shape[0]), int(shape[1])
