@@ -7,15 +7,30 @@ Euclidean. One thread; 25-30 ms to look at a 640x480 frame, 80-250 ms to encode 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from terminal.face.models import ModelFiles
+from terminal.face.models import DLIB_ENCODER, DLIB_LANDMARKS, check_model
 
 if TYPE_CHECKING:
     from drivers.devices.camera import Frame
 
 CHIP = 112
 """Sharpness is measured on the face scaled to this side, so that it does not depend on the distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Checked paths. `encoder_sha256` is what a template's `model` must be."""
+
+    encoder: Path
+    landmarks: Path
+    encoder_sha256: str = DLIB_ENCODER.sha256
+
+
+def find_models(folder: Path | None = None) -> ModelFiles:
+    """ConfigurationFault says which file is missing or changed."""
+    return ModelFiles(check_model(DLIB_ENCODER, folder), check_model(DLIB_LANDMARKS, folder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from drivers.devices.camera import Camera
 from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Clock, Deadline
-from terminal.face.encoder import DlibEncoder, Encoder, Face
-from terminal.face.models import find_models
+from terminal.face.encoder import DlibEncoder, Encoder, Face, find_models
 from terminal.face.template import TemplateRefused, open_template
 from terminal.sealed_box import public_bytes
 

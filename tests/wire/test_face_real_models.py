@@ -17,8 +17,7 @@ from drivers.transports.base import Deadline, MonotonicClock
 from simulators.camera.encode import Desk, read_photograph
 from simulators.camera.scenes import make_scenes, scene_path, show
 from simulators.crypto.sealed_box import seal
-from terminal.face.encoder import DlibEncoder
-from terminal.face.models import find_models
+from terminal.face.encoder import DlibEncoder, find_models
 from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
 
 pytestmark = pytest.mark.wire
