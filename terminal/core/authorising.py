@@ -6,6 +6,8 @@ request may have left, every way out that is not cash ends in a completion advic
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from terminal.core import service
 from terminal.core.commands import (
     Authorise,
@@ -153,10 +155,10 @@ def on_face_time_out(state: State, event: object) -> Step:
 
 def on_face_verified(state: State, event: FaceVerified) -> Step:
     transaction = transaction_of(state)
-    noted = record("faceVerified", transaction.transaction_id, decision=event.decision, score=event.score)
+    noted = record("faceVerified", transaction.transaction_id, decision=event.decision, evidence=asdict(event.evidence))
     if event.decision != "accepted":
         return face_refused(state, "faceNotMatched" if event.decision == "rejected" else "faceNotSeen", noted)
-    return prepare(with_transaction(state, face="accepted", face_score=event.score), noted)
+    return prepare(with_transaction(state, face="accepted", face_score=event.evidence.score), noted)
 
 
 def on_face_failed(state: State, event: CommandFailed) -> Step:

@@ -65,6 +65,7 @@ class DeviceCommand(Command):
 
     device: ClassVar[Device]
     moves_money: ClassVar[bool] = False
+    has_answer: ClassVar[bool] = True
 
     command_id: int
     deadline_s: float
@@ -200,8 +201,30 @@ class MakeFaceKey(DeviceCommand):
 
 @dataclass(frozen=True, slots=True)
 class VerifyFace(DeviceCommand):
+    """Answer: any number of FaceProgress, then FaceVerified. `high_security`: the stricter acceptance of the configuration."""
+
     device = Device.FACE
     template: Secret[str]
+    high_security: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolFace(DeviceCommand):
+    """Answer: any number of FaceProgress, then FaceEnrolled. The agent adds the bank's public key (uncompressed point, hex) and its name."""
+
+    device = Device.FACE
+    transaction_id: str
+    consent_id: str
+    recipient_key: str = ""
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopFace(DeviceCommand):
+    """The person wants none of it any more: a verification or enrolment that runs ends with the decision "stopped". Nothing runs: nothing."""
+
+    device = Device.FACE
+    has_answer = False
 
 
 # --- the bank: questions that a customer waits for. Never repeated by themselves.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from types import MappingProxyType
+from typing import Literal
 
 from drivers.secret import Secret
 from terminal.core.cash import DispenserResult, Units
@@ -137,6 +138,32 @@ class PinBlock:
     format: str
     block: Secret[str]
     ksn: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEvidence:
+    """What a verification or an enrolment was decided on: the audit event. Never an image, never a template.
+
+    `model`: sha256 of the embedder's file, hex. `score`, `accept_at`, `ask_again_at`: the backend's own scale (docs/face.md). `band`: where
+    the score fell. `liveness`: "passed", "notAsked" or a reason code; `challenge`: the turns asked for; `passive`: "passed", "failed",
+    "notConfigured". `sharpness` and `brightness` without a unit, of the frame that was compared; `yaw` as `Detection.yaw5`.
+    """
+
+    backend: str = ""
+    model: str = ""
+    band: Literal["accept", "askAgain", "refuse", ""] = ""
+    score: float | None = None
+    accept_at: float | None = None
+    ask_again_at: float | None = None
+    liveness: str = ""
+    challenge: str = ""
+    passive: str = ""
+    sharpness: float | None = None
+    brightness: float | None = None
+    eye_distance_px: float | None = None
+    yaw: float | None = None
+    frames: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

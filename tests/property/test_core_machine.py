@@ -20,7 +20,7 @@ from terminal.core import cash
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.cash import Accuracy, DispenserResult
-from terminal.core.model import Device, Phase, PinBlock, State
+from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.session import answer_to
 from terminal.core.views import view_of
 
@@ -295,7 +295,7 @@ class World(RuleBasedStateMachine):
             case c.MakeFaceKey():
                 self.feed(e.FaceKeyMade(n, "04AB"))
             case c.VerifyFace():
-                self.feed(e.FaceVerified(n, "accepted", 0.9))
+                self.feed(e.FaceVerified(n, "accepted", FaceEvidence(score=0.9)))
             case _:
                 self.feed(e.CommandDone(n, device))
 

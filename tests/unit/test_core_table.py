@@ -35,7 +35,7 @@ from terminal.core import commands as c
 from terminal.core import diagram
 from terminal.core import events as e
 from terminal.core.cash import DispenserResult
-from terminal.core.model import Device, Phase, PinBlock, State
+from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.recovery import Recovered
 from terminal.core.session import CONCERNS, EVERYWHERE, TRANSITIONS, answer_to, step
 from terminal.core.views import view_of
@@ -80,7 +80,7 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
     e.KeyPressed: lambda n: [e.KeyPressed(key) for key in ("digit", "1", "enter", "cancel", "clear", "help")],
     e.PinBlockMade: lambda n: [e.PinBlockMade(n, PinBlock("iso9564-4", Secret(BLOCK), "KSN"))],
     e.FaceKeyMade: lambda n: [e.FaceKeyMade(n, "04AB")],
-    e.FaceVerified: lambda n: [e.FaceVerified(n, decision, 0.5) for decision in ("accepted", "rejected")],
+    e.FaceVerified: lambda n: [e.FaceVerified(n, decision, FaceEvidence(score=0.5)) for decision in ("accepted", "rejected")],
     e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, NOTHING_BEFORE)],
     e.NotesDispensed: lambda n: [e.NotesDispensed(n, result) for result in (account(1, 0, 0, 0), GOOD, EMPTY, JAM, UNCERTAIN, MEMORY_GONE)],
     e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, NOTHING_BEFORE, MEMORY_GONE, JAM)],

@@ -47,7 +47,7 @@ from core_play import (
 from drivers.secret import Secret
 from terminal.core import commands as c
 from terminal.core import events as e
-from terminal.core.model import Device, Phase
+from terminal.core.model import Device, FaceEvidence, Phase
 from terminal.core.views import view_of
 
 ID = "T0001-00000001"
@@ -562,7 +562,7 @@ def test_a_face_that_matches() -> None:
     assert story >> answer(e.FaceKeyMade, public_key="04AB") << [told(c.FetchTemplate, recipient_key="04AB", transaction_id=ID)]
     template = Secret("sealed")
     assert story >> answer(e.TemplateFetched, template=template, reason="") << [told(c.VerifyFace, template=template), Phase.VERIFYING_FACE]
-    accepted = answer(e.FaceVerified, decision="accepted", score=0.83)
+    accepted = answer(e.FaceVerified, decision="accepted", evidence=FaceEvidence(score=0.83))
     assert story >> accepted << [recorded("faceVerified"), c.PrepareDispense, c.GenerateFirstCryptogram, Phase.PREPARING]
     assert story >> prepared >> arqc << [recorded("authorisationRequested"), told(c.Authorise, face="accepted", face_score=0.83)]
 
@@ -572,7 +572,7 @@ def test_a_face_that_does_not_match_leaves_the_small_amounts(decision: str, hint
     story = at_face() >> e.Pressed("amount:20000") >> answer(e.FaceKeyMade, public_key="04AB")
     story >> answer(e.TemplateFetched, template=Secret("sealed"), reason="")
     story.since = []
-    assert story >> answer(e.FaceVerified, decision=decision, score=None) << [recorded("faceVerified"), Phase.CHOOSING_AMOUNT]
+    assert story >> answer(e.FaceVerified, decision=decision, evidence=FaceEvidence()) << [recorded("faceVerified"), Phase.CHOOSING_AMOUNT]
     assert story.state.hint == hint
     offered = [option.id for option in view_of(story.state).options if option.id.startswith("amount:")]
     assert offered == ["amount:10000"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from drivers.errors import ProtocolError
 from drivers.transports.base import Clock, Deadline, MonotonicClock
-from terminal.core.commands import DeviceCommand, MakeFaceKey, VerifyFace
+from terminal.core.commands import DeviceCommand, MakeFaceKey, StopFace, VerifyFace
 from terminal.core.events import Event, FaceKeyMade, FaceVerified
-from terminal.core.model import Device
+from terminal.core.model import Device, FaceEvidence
 from terminal.face.verifier import FaceConfig, FaceVerifier
 
 
@@ -39,7 +39,9 @@ class FaceService:
                 return [FaceKeyMade(command.command_id, self._verifier.public_key().hex())]
             case VerifyFace(template=template):
                 result = self._verifier.verify(template.reveal(), Deadline.after(self._clock, command.deadline_s - 0.5))
-                return [FaceVerified(command.command_id, result.decision, result.score)]
+                return [FaceVerified(command.command_id, result.decision, FaceEvidence(score=result.score))]
+            case StopFace():
+                return []
         raise ProtocolError(f"{type(command).__name__} is no command of a face verifier")
 
 
