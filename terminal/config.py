@@ -17,8 +17,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from drivers.errors import ConfigurationFault
 from terminal.core.cash import CashUnit
 from terminal.core.model import CoreConfig, Timeouts
+from terminal.face.bands import bands_of
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9]{1,16}")
 
@@ -111,11 +113,13 @@ class CardSection:
 
 @dataclass(frozen=True, slots=True)
 class FaceSection:
-    """Absent section: no face step-up and no amounts that need it."""
+    """Absent section: no face step-up and no amounts that need it. A threshold left out is the back-end's own."""
 
     camera: str
     from_minor: int
-    threshold: float = 0.445
+    backend: str = "sface"
+    accept: float | None = None
+    ask_again: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +285,17 @@ def _check_cash(config: Config) -> Refusals:
     ]
 
 
+def _face_thresholds(face: FaceSection) -> str:
+    """What is wrong with them; empty: nothing."""
+    try:
+        bands_of(face.backend, face.accept, face.ask_again)
+    except ConfigurationFault as fault:
+        return str(fault)
+    return ""
+
+
 def _check_devices(config: Config) -> Refusals:
-    strict = config.face is None or 0.2 <= config.face.threshold <= 0.5
+    face = _face_thresholds(config.face) if config.face is not None else ""
     refusals = [
         (config.card.reader not in ("pcsc", "vpcd"), 'card.reader must be "pcsc" or "vpcd"'),
         (config.pin_pad.format not in ("iso9564-4", "iso9564-0"), 'pin_pad.format must be "iso9564-4" or "iso9564-0"'),
@@ -290,7 +303,7 @@ def _check_devices(config: Config) -> Refusals:
         (not 0 <= config.kiosk.port <= 65535, "kiosk.port must be 0 to 65535"),
         (not 0.02 <= config.kiosk.pixel_pitch_mm <= 2.0, "kiosk.pixel_pitch_mm must be 0.02 to 2.0"),
         (not 1 <= config.card.port <= 65535, "card.port must be 1 to 65535"),
-        (not strict, "face.threshold must be a distance of 0.2 to 0.5 (0.6 would accept 1 stranger in 178)"),
+        (bool(face), f"face: {face}"),
     ]
     for name in ("dispenser", "pin_pad", "printer"):
         section: SerialSection = getattr(config, name)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.errors import ConfigurationFault
-from terminal.face.bands import DLIB_BANDS, SFACE_BANDS, Bands
+from terminal.face.bands import Bands, bands_of
 from terminal.face.detector import YuNetDetector
 from terminal.face.embedder_dlib import DlibEmbedder
 from terminal.face.embedder_sface import SFaceEmbedder
 from terminal.face.values import Detector, Embedder
-
-BACKENDS = ("sface", "dlib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,10 @@ class Backend:
         return self.embedder.model_sha256
 
 
-def bands_of(name: str, config: BackendConfig) -> Bands:
-    """The thresholds alone, without loading anything. ConfigurationFault: no such backend, or thresholds it must not have."""
-    if name not in BACKENDS:
-        raise ConfigurationFault(f"there is no face back-end {name!r}: {' or '.join(BACKENDS)}")
-    own = SFACE_BANDS if name == "sface" else DLIB_BANDS
-    accept = own.accept if config.accept is None else config.accept
-    ask_again = min(own.ask_again, accept) if config.ask_again is None else config.ask_again
-    return replace(own, accept=accept, ask_again=ask_again)
-
-
 def load_backend(name: str = "sface", config: BackendConfig | None = None) -> Backend:
     """Loads and checks the models, within half a second (dlib: a second). One thread. ConfigurationFault says what is missing."""
     config = config or BackendConfig()
-    bands = bands_of(name, config)
+    bands = bands_of(name, config.accept, config.ask_again)
     try:
         import cv2
     except ImportError as error:

@@ -9,7 +9,7 @@ vectors (docs/face.md).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from drivers.errors import ConfigurationFault
@@ -43,3 +43,13 @@ class Bands:
 SFACE_BANDS = Bands(accept=0.45, ask_again=0.40, floor=0.433)
 SFACE_HIGH_SECURITY = 0.49
 DLIB_BANDS = Bands(accept=0.95, ask_again=0.943, floor=0.949)
+BANDS = {"sface": SFACE_BANDS, "dlib": DLIB_BANDS}
+
+
+def bands_of(backend: str, accept: float | None = None, ask_again: float | None = None) -> Bands:
+    """A back-end's thresholds, as configured; None: its own. ConfigurationFault: no such back-end, or thresholds it must not have."""
+    own = BANDS.get(backend)
+    if own is None:
+        raise ConfigurationFault(f"there is no face back-end {backend!r}: {' or '.join(BANDS)}")
+    least = own.accept if accept is None else accept
+    return replace(own, accept=least, ask_again=min(own.ask_again, least) if ask_again is None else ask_again)

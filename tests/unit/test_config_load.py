@@ -276,12 +276,14 @@ CHECKS = [
     ("kiosk", "pixel_pitch_mm = nan", "kiosk.pixel_pitch_mm must be 0.02 to 2.0"),
     ("face", 'camera = "0"\nfrom_minor = 0', "face.from_minor is above 0"),
     *(
-        (
-            "face",
-            f'camera = "0"\nfrom_minor = 100\nthreshold = {number}',
-            "face.threshold must be a distance of 0.2 to 0.5 (0.6 would accept",
+        ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face: {sentence}")
+        for line, sentence in (
+            ('backend = "eigenfaces"', "there is no face back-end 'eigenfaces'"),
+            ("accept = 0.363", "the face threshold 'accept' is 0.363: with this model it must be at least 0.433"),
+            ('backend = "dlib"\naccept = 0.45', "the face threshold 'accept' is 0.45: with this model it must be at least 0.9"),
+            ("accept = nan", "face thresholds must be cosines between 0 and 1"),
+            ("ask_again = 0.46", "the face threshold 'ask_again' is 0.46: it must be above 0 and not above 'accept'"),
         )
-        for number in ("0.6", "0.1", "nan")
     ),
     *(
         (section, line, f"{section}.{sentence}")

@@ -48,5 +48,10 @@ class FaceService:
 def build(settings: Mapping[str, Any]) -> FaceService:
     clock = MonotonicClock()
     camera: str = settings["camera"]
-    config = FaceConfig(camera=int(camera) if camera.isdecimal() else camera, threshold=settings["threshold"])
+    config = FaceConfig(
+        camera=int(camera) if camera.isdecimal() else camera,
+        backend=settings["backend"],
+        accept=settings["accept"],
+        ask_again=settings["ask_again"],
+    )
     return FaceService(FaceVerifier(config, clock), clock)
