@@ -71,7 +71,9 @@ class Camera:
     `loop`: a recording begins again at its end.
     """
 
-    def __init__(self, source: str | int, clock: Clock, width: int = 640, height: int = 480, fps: float = 15.0, *, loop: bool = True) -> None:
+    def __init__(
+        self, source: str | int, clock: Clock, width: int = 640, height: int = 480, fps: float = 15.0, *, loop: bool = True
+    ) -> None:
         self.source: str | int = int(source) if isinstance(source, str) and source.isdecimal() else source
         self._clock = clock
         self._wanted = CameraFormat(width, height, fps)
@@ -146,7 +148,9 @@ class Camera:
         if self._device and size != self._wanted[:2]:
             capture.release()
             asked = f"{self._wanted.width} x {self._wanted.height}"
-            raise ConfigurationFault(f"camera {self.source}: was asked for {asked} and gives {size[0]} x {size[1]}: configure what it can do")
+            raise ConfigurationFault(
+                f"camera {self.source}: was asked for {asked} and gives {size[0]} x {size[1]}: configure what it can do"
+            )
 
     # --- reading
 

@@ -71,6 +71,10 @@ class SFaceDesk:
         side = (width * height) ** 0.5
         return round(left + (width - side) / 2), round(top + (height - side) / 2), round(side)
 
+    def points(self, rgb: Any) -> list[tuple[float, float]]:
+        """Eyes, nose and corners of the mouth of the largest face, the one on the left of the picture first."""
+        return [(float(x), float(y)) for x, y in self._largest(rgb)[4:14].reshape(5, 2)]
+
     def encode(self, rgb: Any) -> list[float]:
         points = self._largest(rgb)[4:14].reshape(5, 2)
         upright = self._cv2.warpAffine(rgb, self._umeyama(points), (112, 112))

@@ -63,7 +63,7 @@ def _other_wall() -> Any:
     """A window with a bright sill, a dark pillar."""
     import numpy
 
-    y, x = numpy.mgrid[0:HEIGHT, 0:WIDTH].astype(numpy.float32)
+    _, x = numpy.mgrid[0:HEIGHT, 0:WIDTH].astype(numpy.float32)
     light = 95 + 0.12 * x + 12 * numpy.sin(x / 23)
     wall = numpy.stack([light * 0.9, light, light * 1.05], axis=2)
     wall[40:260, 30:170] = (235, 230, 225)

@@ -40,8 +40,8 @@ class Obeys:
 
     def __init__(self, random: Random) -> None:
         self.reaction_s = random.uniform(0.25, 0.5)
-        self.turn_degrees = random.uniform(30, 40)
-        self.speed = random.uniform(70, 120)
+        self.turn_degrees = random.uniform(27, 37)
+        self.speed = random.uniform(70, 110)
         self._phase = random.uniform(0, 6)
         self._sway = random.uniform(0.3, 1.5)
         self._swing = Swing(0, 1, 0, 0)

@@ -19,6 +19,7 @@ from simulators.camera.motion import TURNS, Motion, Obeys, Recorded, Swing, earl
 
 NEAR_EYES_PX = 78.0
 WALK_S = 0.8
+STEP_S = 20.0
 FACE_Y = 200
 
 
@@ -151,7 +152,7 @@ class Hand:
 
 def obeying(head: Head, seed: int, lens: Lens | None = None) -> Room:
     random = Random(seed)
-    return Room([Living(head, Obeys(random), random)], Lobby(seed), lens)
+    return Room([Living(head, Obeys(random), random, Standing(arrives=random.random() < 0.2))], Lobby(seed), lens)
 
 
 def two_people(head: Head, other: Head, seed: int) -> Room:
@@ -202,15 +203,21 @@ def prints_swapped(head: Head, seed: int) -> Held:
     return Held(lambda at: prints[hand.shown(at)], hand, Lobby(seed))
 
 
-def replay_still(head: Head, seed: int) -> Held:
-    """A film of the person talking to somebody: small movements. The attacker tilts the screen as asked, sometimes."""
+def replay_talking(head: Head, seed: int) -> Held:
+    """A film of the person talking to somebody, who looks about now and then. The attacker tilts the screen as asked, sometimes."""
     random = Random(seed)
-    script = [(random.uniform(0, 9), random.uniform(-12, 12)) for _ in range(6)]
+    script, at = [], random.uniform(0.3, 2.0)
+    while at < STEP_S:
+        script.append((at, random.choice((-1, 1)) * random.choice((random.uniform(3, 15), random.uniform(15, 35)))))
+        at += random.uniform(0.5, 1.5)
+        if random.random() < 0.7:
+            script.append((at, random.uniform(-5, 5)))
+            at += random.uniform(0.4, 3.0)
     return _replay(head, Recorded(script, random), random, seed, tilt=random.choice((0.0, random.uniform(15, 50))))
 
 
-def replay_turning(head: Head, seed: int) -> Held:
-    """A film of an earlier verification: two or three turns in an order of its own. It runs once, or in a loop."""
+def replay_session(head: Head, seed: int) -> Held:
+    """A film of an earlier verification: two or three turns in an order of that day. It runs once, or in a loop."""
     random = Random(seed)
     script = earlier_session(random)
     repeats = random.choice((None, script[-1][0] + 1.5))
@@ -218,20 +225,54 @@ def replay_turning(head: Head, seed: int) -> Held:
 
 
 def replay_interactive(head: Head, seed: int) -> Held:
-    """A picture that turns as asked, on a screen: a puppet, or a person in a video call. A challenge does not stop it."""
+    """A picture that turns as asked, on a screen: a puppet, or a person in a video call."""
     random = Random(seed)
     return _replay(head, Obeys(random), random, seed)
 
 
-ATTACKS: Mapping[str, Callable[[Head, int], Presentation]] = {
-    "printMoved": print_moved,
-    "printTilted": print_tilted,
-    "printBent": print_bent,
-    "printsSwapped": prints_swapped,
-    "replayStill": replay_still,
-    "replayTurning": replay_turning,
+def print_and_person(head: Head, other: Head, seed: int) -> Taking:
+    """The customer's print for the straight frames, the attacker's own face for the turns."""
+    sheet, attacker = print_moved(head, seed), obeying(other, seed)
+    return Taking(Random(seed), {"": sheet, "turnLeft": attacker, "turnRight": attacker})
+
+
+class Taking:
+    """Shows one presentation or another, by what is asked, a moment later; all of them hear everything."""
+
+    def __init__(self, random: Random, parts: Mapping[str, Presentation], delay_s: float | None = None) -> None:
+        self._parts = parts
+        self._delay_s = random.uniform(0.2, 0.5) if delay_s is None else delay_s
+        self._changes: list[tuple[float, str]] = [(float("-inf"), "")]
+
+    def cue(self, stage: str, at: float) -> None:
+        for part in self._parts.values():
+            part.cue(stage, at)
+        side = stage if stage in self._parts else ""
+        if side != self._changes[-1][1]:
+            self._changes.append((at + self._delay_s, side))
+
+    def frame(self, at: float) -> Any:
+        return self._parts[next(side for since, side in reversed(self._changes) if since <= at)].frame(at)
+
+
+Maker = Callable[[Head, Head, int], Presentation]
+"""From the customer's head, somebody else's, and a seed."""
+
+
+def _of_one(make: Callable[[Head, int], Presentation]) -> Maker:
+    return lambda head, other, seed: make(head, seed)
+
+
+ATTACKS: Mapping[str, Maker] = {
+    "printMoved": _of_one(print_moved),
+    "printTilted": _of_one(print_tilted),
+    "printBent": _of_one(print_bent),
+    "printsSwapped": _of_one(prints_swapped),
+    "printAndPerson": print_and_person,
+    "replayTalking": _of_one(replay_talking),
 }
-NOT_COVERED: Mapping[str, Callable[[Head, int], Presentation]] = {"replayInteractive": replay_interactive}
+BEYOND: Mapping[str, Maker] = {"replaySession": _of_one(replay_session), "replayInteractive": _of_one(replay_interactive)}
+"""What a challenge stops by chance only (an earlier session: when its order is another one) or not at all (what answers in time)."""
 
 
 class _Swapping(Hand):

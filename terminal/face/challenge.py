@@ -1,6 +1,7 @@
 """The active challenge: turn your head, this way and that, when you are asked to.
 
-Two or three turns (`turns` or one more), each to a side drawn at random, asked for at random moments. A turn counts when the nose has moved
+Two or three turns (`turns` or one more), each to a side drawn at random, asked for at random moments; between two sides sometimes by way of
+the middle, sometimes not. A turn counts when the nose has moved
 between the eyes (yaw5) by at least .45 in the asked direction, had been seen on the way there, and was held until the next request, while
 the face showed a head's relief (see `relief`). What each rule is for:
 
@@ -11,12 +12,12 @@ change of .45 in yaw5            a flat photograph: tilted by 45 degrees it chan
 relief                           a photograph tilted or bent further than that: it becomes narrow before it seems to turn
 random sides, count, moments     a recording: its order, its pauses and its holds are not those asked for
 wrong way, or unasked: refused   a recording that turns to and fro and would meet every order in the end
-seen on the way                  a second photograph or clip put in the place of the first
+seen on the way, without a jump  a second photograph or clip put in the place of the first
 one track (`tracking`)           the same, and another person
 ===============================  =====================================================================================================
 
-A pure object, fed with moments and poses; random numbers are handed in. It does not stop somebody whose picture answers in time (a puppet, a
-live deepfake, a person in a mask), nor who feeds pictures into the camera's cable.
+A pure object, fed with moments and poses; random numbers are handed in. It does not stop somebody whose picture answers in time (a
+puppet, a live deepfake, a person in a mask), nor who feeds pictures into the camera's cable.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -57,7 +59,8 @@ class ChallengeLimits:
     turn: float = 0.45
     held: float = 0.30
     straight: float = 0.20
-    on_the_way: float = 0.12
+    on_the_way: float = 0.15
+    jump: float = 0.42
     unasked: float = 0.32
     frontal: float = 0.35
     relief: float = 0.55
@@ -67,9 +70,11 @@ class ChallengeLimits:
     after_frames: int = 3
     step_s: float = 5.0
     earliest_s: float = 0.12
-    wait_s: tuple[float, float] = (0.1, 0.6)
-    hold_s: tuple[float, float] = (0.1, 0.45)
+    wait_s: tuple[float, float] = (0.1, 0.5)
+    next_s: tuple[float, float] = (0.0, 0.15)
+    hold_s: tuple[float, float] = (0.05, 0.35)
     early_allowed: int = 1
+    jumps_allowed: int = 1
 
 
 def draw_turns(random_below: RandomBelow, turns: int) -> tuple[Turn, ...]:
@@ -97,24 +102,29 @@ def relief(change: float, share: float) -> float:
 
 
 class Challenge:
-    """`see` every frame's pose. `stage`, `done`, `of` are for the person; `phase` for the decision. The random numbers are drawn at once."""
+    """`see` every frame's pose. `stage`, `done`, `of` are for the person; `phase` for the decision. Random numbers are drawn at once."""
 
     def __init__(self, turns: tuple[Turn, ...], random_below: RandomBelow, limits: ChallengeLimits | None = None) -> None:
         if not turns:
             raise ValueError("a challenge has at least one turn")
         self._limits = limits or ChallengeLimits()
         self.turns = turns
-        self._waits = [_between(random_below, self._limits.wait_s) for _ in range(len(turns) + self._limits.early_allowed + 1)]
+        firsts = range(self._limits.early_allowed + 1)
+        self._waits = [_between(random_below, self._limits.wait_s) for _ in firsts]
+        self._nexts = [_between(random_below, self._limits.next_s) for _ in turns]
         self._holds = [_between(random_below, self._limits.hold_s) for _ in turns]
+        self._direct = [random_below(2) == 0 and one != other for one, other in pairwise((*turns, turns[-1]))]
         self.phase = Phase.SETTLE
         self.failure: Failure = ""
         self.done = 0
         self._since = 0.0
         self._recent: list[tuple[float, float]] = []
         self._base = self._width = 0.0
-        self._early = self._waited = 0
+        self._early = self._jumps = 0
+        self._last_change = 0.0
+        self._again = False
         self._wrong = self._turned = self._straight = 0
-        self._way = False
+        self._way = self._crossing = False
         self._reliefs: list[float] = []
         self._held_since = 0.0
 
@@ -142,6 +152,11 @@ class Challenge:
     @property
     def after(self) -> bool:
         return self.phase is Phase.AFTER
+
+    def restart(self) -> None:
+        """The person left before anything was asked for; what will be asked stays the same."""
+        if self.done == 0 and self.phase in (Phase.SETTLE, Phase.WAIT):
+            self.phase, self._recent = Phase.SETTLE, []
 
     def see(self, at: float, yaw5: float, width: float) -> None:
         """`at`: monotonic seconds; `yaw5`, `width` (`narrowness`) of the followed face."""
@@ -178,32 +193,49 @@ class Challenge:
             self._recent = []
             if self._early > self._limits.early_allowed:
                 self._fail("movedUnasked")
-            else:
+            elif self.done == 0:
                 self._enter(Phase.SETTLE, at)
-        elif at - self._since >= self._waits[self._waited]:
-            self._waited += 1
+            else:
+                self._since = at
+        elif at - self._since >= (self._nexts[self.done] if self.done else self._waits[self._early]):
+            self._last_change = self._change(yaw5)
             self._enter(Phase.TURN, at)
 
     def _turn(self, at: float, yaw5: float, width: float) -> None:
         limits = self._limits
         change = self._change(yaw5)
-        self._wrong = self._wrong + 1 if change <= -limits.unasked else 0
+        step, self._last_change = change - self._last_change, change
+        self._crossing = self._crossing and change <= -limits.straight
+        self._wrong = self._wrong + 1 if change <= -limits.unasked and not self._crossing else 0
         if self._wrong >= limits.turn_frames:
             return self._fail("wrongWay")
+        if step > limits.jump:
+            return self._jump(at)
         if change < limits.turn:
             self._turned = 0
+            self._again = self._again and change > limits.on_the_way
             self._way = self._way or change >= limits.on_the_way
             return self.pass_time(at)
         if at - self._since < limits.earliest_s:
             return self._fail("movedUnasked")
         if not self._way:
-            return self._fail("jumped")
+            return self._jump(at)
         self._turned += 1
         self._reliefs.append(relief(change, width / self._width))
-        if self._turned >= limits.turn_frames and not self._flat:
+        if self._turned >= limits.turn_frames and not self._flat and not self._again:
             self._enter(Phase.HOLD, at, keep_clock=True)
             self._held_since = at
         return self.pass_time(at)
+
+    def _jump(self, at: float) -> None:
+        """The way there was not seen. Once it may have been a fast head and a slow camera: back, and the same again."""
+        if not self._again:
+            self._jumps += 1
+        self._again, self._turned = True, 0
+        if self._jumps > self._limits.jumps_allowed:
+            self._fail("jumped")
+        else:
+            self.pass_time(at)
 
     def _hold(self, at: float, yaw5: float, width: float) -> None:
         """Whoever turns back before being asked to has to turn again: a recording does not."""
@@ -213,9 +245,24 @@ class Challenge:
         if change < self._limits.held or self._flat:
             self._enter(Phase.TURN, at, keep_clock=True)
         elif at - self._held_since >= self._holds[self.done]:
-            self._enter(Phase.BACK, at)
+            self._go_on(at, yaw5)
         else:
             self.pass_time(at)
+
+    def _go_on(self, at: float, yaw5: float) -> None:
+        """To the other side at once, sometimes; else, and to the same side, and to the end, by way of the middle."""
+        if self._direct[self.done]:
+            self.done += 1
+            self._last_change = self._change(yaw5)
+            self._enter(Phase.TURN, at)
+            self._crossing = True
+        else:
+            self._enter(Phase.BACK, at)
+
+    @property
+    def slower(self) -> bool:
+        """The last turn was too fast to be seen: back to the middle, and again."""
+        return self._again
 
     @property
     def _flat(self) -> bool:
@@ -255,8 +302,8 @@ class Challenge:
         if not keep_clock:
             self._since = at
         self._wrong = self._turned = self._straight = 0
-        self._way = self._way and phase in (Phase.TURN, Phase.HOLD) and keep_clock
         if not keep_clock:
+            self._way = self._again = self._crossing = False
             self._reliefs = []
 
     def _fail(self, failure: Failure) -> None:

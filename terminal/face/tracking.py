@@ -31,34 +31,39 @@ class TrackLimits:
 
 
 class Track:
-    """`follow` one face a frame. What it returns first that is not empty stays: a broken track does not mend."""
+    """`follow` one face a frame. A frame that does not fit is left out; when none has fitted for too long the track is broken, for good."""
 
     def __init__(self, limits: TrackLimits | None = None) -> None:
         self._limits = limits or TrackLimits()
-        self._at: float | None = None
-        self._face: Detection | None = None
-        self._embedding: Embedding | None = None
+        self._last: tuple[float, Detection, Embedding] | None = None
         self.broken: Break = ""
 
-    def follow(self, at: float, face: Detection, embedding: Embedding) -> Break:
-        """`at`: monotonic seconds of the frame, growing."""
-        if self._at is not None and self._face is not None and self._embedding is not None and not self.broken:
-            self.broken = self._compare(at - self._at, self._face, face, float(self._embedding @ embedding))
-        self._at, self._face, self._embedding = at, face, embedding
-        return self.broken
+    def follow(self, at: float, face: Detection, embedding: Embedding) -> bool:
+        """Does this frame's face belong to the track? `at`: monotonic seconds, growing."""
+        unlike = self._unlike(at, face, embedding)
+        if unlike:
+            self._passed(at, unlike)
+        elif not self.broken:
+            self._last = at, face, embedding
+        return not unlike and not self.broken
 
-    def missed(self, at: float) -> Break:
+    def missed(self, at: float) -> None:
         """A frame without the face."""
-        if self._at is not None and at - self._at > self._limits.longest_gap_s and not self.broken:
-            self.broken = "faceLost"
-        return self.broken
+        self._passed(at, "faceLost")
 
-    def _compare(self, gap_s: float, before: Detection, now: Detection, alike: float) -> Break:
-        if not gap_s <= self._limits.longest_gap_s:
+    def _passed(self, at: float, why: Break) -> None:
+        if self._last is not None and at - self._last[0] > self._limits.longest_gap_s and not self.broken:
+            self.broken = why
+
+    def _unlike(self, at: float, face: Detection, embedding: Embedding) -> Break:
+        if self._last is None:
+            return ""
+        before, box, known = self._last
+        if not at - before <= self._limits.longest_gap_s:
             return "faceLost"
-        if not overlap(before, now) >= self._limits.min_overlap:
+        if not overlap(box, face) >= self._limits.min_overlap:
             return "faceJumped"
-        return "" if alike >= self._limits.min_alike else "faceChanged"
+        return "" if float(known @ embedding) >= self._limits.min_alike else "faceChanged"
 
 
 def overlap(one: Detection, other: Detection) -> float:
