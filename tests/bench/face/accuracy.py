@@ -1,4 +1,8 @@
-"""One pipeline's accuracy over a data set: one picture against one, and the mean of three against one."""
+"""One pipeline's accuracy over a data set: one picture against one, and the mean of three against one.
+
+`eer` and `tar_at_far_*` are over all pairs of pictures, `eer_listed` and `accuracy` over the pairs file alone: of LFW's first fold that is
+300 genuine pairs, on which an EER moves in steps of a third of a per cent.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +46,8 @@ def measure(embedded: Embedded, data: Data) -> Accuracy:
     mean3 = _means(embedded, people)
     accept = embedded.pipeline.accept
     figures = {
-        "eer": listed.eer(),
-        "eer_all": single.eer(),
+        "eer": single.eer(),
+        "eer_listed": listed.eer(),
         "accuracy": accuracy(data.pairs, scores, data.folds),
         "tar_at_far_1e3": single.tar_at(1e-3),
         "tar_at_far_1e4": single.tar_at(1e-4),

@@ -57,10 +57,14 @@ class Scores:
         return far, numpy.searchsorted(self.genuine, at, "left") / len(self.genuine)
 
     def eer(self) -> float:
-        """Where both rates meet; between two steps, the mean of the two rates at the nearer one."""
+        """Where both rates meet, on a straight line between the two steps next to it."""
         far, frr = self.curve()
-        at = int(numpy.abs(far - frr).argmin())
-        return float(far[at] + frr[at]) / 2
+        after = int((far <= frr).argmax())
+        if after == 0:
+            return float(frr[0])
+        before = far[after - 1] - frr[after - 1]
+        way = before / (before + frr[after] - far[after])
+        return float(far[after - 1] + way * (far[after] - far[after - 1]))
 
 
 def accuracy(pairs: tuple[Pair, ...], scores: Any, folds: int) -> float:

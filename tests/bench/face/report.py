@@ -61,8 +61,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def accuracy_table(found: Sequence[Accuracy]) -> str:
-    head = ["", "EER, listed", "EER, all", "accuracy", "TAR at FAR 1e-3", "TAR at FAR 1e-4", "mean of 3: FRR at FAR 1e-4", "missed"]
-    names = ("eer", "eer_all", "accuracy", "tar_at_far_1e3", "tar_at_far_1e4", "frr_mean3_at_far_1e4", "fte")
+    head = [
+        "",
+        "EER, all pairs",
+        "EER, listed pairs",
+        "accuracy",
+        "TAR at FAR 1e-3",
+        "TAR at FAR 1e-4",
+        "mean of 3: FRR at FAR 1e-4",
+        "missed",
+    ]
+    names = ("eer", "eer_listed", "accuracy", "tar_at_far_1e3", "tar_at_far_1e4", "frr_mean3_at_far_1e4", "fte")
     return _table(head, [[one.embedded.pipeline.name, *(percent(one.figures[name]) for name in names)] for one in found])
 
 
