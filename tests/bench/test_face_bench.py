@@ -11,7 +11,7 @@ import cv2
 import numpy
 import pytest
 from face import accuracy, rotated
-from face.chart import Line, chart, linear, logarithmic
+from face.chart import Line, chart, even_ticks, linear, logarithmic
 from face.data import Data, DataMissing, Pair, read
 from face.pipelines import Embedded, matrix
 from face.rates import Scores, interval
@@ -120,9 +120,9 @@ def test_a_missed_picture_counts_against_the_pipeline() -> None:
 
 def test_rotation_keeps_scores_and_links_nothing() -> None:
     data, embedded = crowd()
-    figures = rotated.measure(accuracy.measure(embedded, data), data)
+    figures, linked = rotated.measure(accuracy.measure(embedded, data), data)
     assert figures["greatest_change_of_a_score"] < 1e-6
-    assert 0.4 < figures["area_under_roc"] < 0.6
+    assert 0.4 < figures["area_under_roc"] < 0.6 and len(linked.genuine) == 1500
     assert figures["same_picture_two_keys"]["deviation"] == pytest.approx(128**-0.5, rel=0.2)
     assert rotated.area(Scores.of([3, 4], [1, 2])) == 1.0 and rotated.area(Scores.of([1, 2], [1, 2])) == 0.5
 
@@ -181,3 +181,11 @@ def test_a_chart_stays_within_its_frame() -> None:
     points = drawn.partition('points="')[2].partition('"')[0].split()
     assert all(0 <= float(point.split(",")[0]) <= 560 and 0 <= float(point.split(",")[1]) <= 400 for point in points)
     assert len(points) == 3
+
+
+def test_ticks_are_round_numbers() -> None:
+    assert even_ticks(-0.18, 0.92) == [-0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert even_ticks(0, 0.16) == [0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.14, 0.16]
+    for least, most in ((0.78, 0.99), (0, 1e-3), (-3, 700)):
+        ticks = even_ticks(least, most)
+        assert ticks[0] <= least and ticks[-1] >= most and 4 <= len(ticks) <= 11

@@ -23,13 +23,19 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`colour`: of COLOURS; None takes the next."""
+
     name: str
     points: Sequence[tuple[float, float]]
     dashed: bool = False
+    colour: int | None = None
 
 
-def chart(title: str, across: Axis, up: Axis, lines: Sequence[Line], marks: Sequence[tuple[float, str]] = ()) -> str:
-    """`marks`: named vertical lines. What lies outside the ticks is cut off."""
+def chart(
+    title: str, across: Axis, up: Axis, lines: Sequence[Line], marks: Sequence[tuple[float, str]] = (), *, names_below: bool = False
+) -> str:
+    """`marks`: named vertical lines. What lies outside the ticks is cut off. The lines' names stand on the right, above or below."""
+    names_from = HEIGHT - BOTTOM - 17 * len(lines) + 4 if names_below else TOP + 18
     x, y = _scale(across, LEFT, WIDTH - RIGHT), _scale(up, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}">',
@@ -49,18 +55,18 @@ def chart(title: str, across: Axis, up: Axis, lines: Sequence[Line], marks: Sequ
         parts.append(f'<path d="M{x(value):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#c00" stroke-dasharray="2 3"/>')
         parts.append(_text(x(value) + 4, TOP + 12, name, "start", colour="#c00"))
     for number, line in enumerate(lines):
-        parts += _line(line, number, x, y)
+        parts += _line(line, number, names_from + 17 * number, x, y)
     return "\n".join([*parts, "</svg>"])
 
 
-def _line(line: Line, number: int, x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
-    colour = COLOURS[number % len(COLOURS)]
+def _line(line: Line, number: int, top: float, x: Callable[[float], float], y: Callable[[float], float]) -> list[str]:
+    colour = COLOURS[(number if line.colour is None else line.colour) % len(COLOURS)]
     way = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in line.points)
     dash = ' stroke-dasharray="6 3"' if line.dashed else ""
-    left, top = WIDTH - RIGHT - 190, TOP + 18 + 17 * number
+    left = WIDTH - RIGHT - 200
     return [
         f'<polyline clip-path="url(#plot)" points="{way}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>',
-        f'<rect x="{left - 4}" y="{top - 12}" width="190" height="16" fill="#fff" fill-opacity=".8"/>',
+        f'<rect x="{left - 4}" y="{top - 12}" width="200" height="16" fill="#fff" fill-opacity=".8"/>',
         f'<path d="M{left} {top - 4}h22" stroke="{colour}" stroke-width="2"{dash}/>',
         _text(left + 28, top, line.name, "start"),
     ]
@@ -85,6 +91,15 @@ def _text(x: float, y: float, text: str, anchor: str, size: int = 11, *, bold: b
 def logarithmic(name: str, least: float, most: float = 1.0) -> Axis:
     powers = range(round(math.log10(least)), round(math.log10(most)) + 1)
     return Axis(name, [(10.0**power, f"1e{power}" if power else "1") for power in powers], lambda value: math.log10(max(value, least / 10)))
+
+
+def even_ticks(least: float, most: float) -> list[float]:
+    """Round numbers from at most `least` to at least `most`: four to eleven of them."""
+    step = 10.0 ** math.floor(math.log10((most - least) / 4))
+    while (most - least) / step > 9:
+        step *= 2 if (most - least) / step <= 18 else 5
+    first, last = math.floor(least / step), math.ceil(most / step)
+    return [round(step * number, 6) for number in range(first, last + 1)]
 
 
 def linear(name: str, ticks: Sequence[float]) -> Axis:

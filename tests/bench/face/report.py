@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from face.accuracy import Accuracy
-from face.chart import Axis, Line, chart, linear, logarithmic
+from face.chart import Axis, Line, chart, even_ticks, linear, logarithmic
 from face.rates import Scores
 
 STYLE = """body{font:15px/1.5 sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}
@@ -21,12 +21,15 @@ th:first-child,td:first-child{text-align:left}.charts{display:grid;grid-template
 DEVIATES = (0.0001, 0.001, 0.01, 0.05, 0.2, 0.5)
 
 
-def write(path: Path, summary: dict[str, Any], found: Sequence[Accuracy], tables: dict[str, list[dict[str, Any]]]) -> None:
+def write(
+    path: Path, summary: dict[str, Any], found: Sequence[Accuracy], tables: dict[str, list[dict[str, Any]]], linked: Scores | None
+) -> None:
     parts = [f"<!doctype html><meta charset=utf-8><title>Face: measured</title><style>{STYLE}</style><h1>Face: measured</h1>"]
     parts.append(f"<p>{html.escape(_said(summary))}</p>")
     if found:
         parts += ["<h2>Accuracy</h2>", accuracy_table(found), '<div class="charts">', roc(found), det(found)]
         parts += [histogram(one) for one in found]
+        parts += [rotation(linked)] if linked is not None else []
         parts.append("</div>")
     for name, rows in tables.items():
         parts += [f"<h2>Poor pictures: {html.escape(name)}</h2>", robust_table(rows)]
@@ -95,9 +98,9 @@ def small(rate: dict[str, Any]) -> str:
 
 
 def roc(found: Sequence[Accuracy]) -> str:
-    lines = [Line(name, [(a, 1 - b) for a, b in points]) for name, points in _curves(found)]
+    lines = [Line(line.name, [(a, 1 - b) for a, b in line.points], line.dashed, line.colour) for line in _curves(found)]
     up = linear("true accepts", [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-    return chart("ROC: templates of three (dashed: of one)", logarithmic("false accepts", 1e-5), up, _dashed(lines))
+    return chart("ROC: templates of three (dashed: of one)", logarithmic("false accepts", 1e-5), up, lines, names_below=True)
 
 
 def det(found: Sequence[Accuracy]) -> str:
@@ -107,39 +110,44 @@ def det(found: Sequence[Accuracy]) -> str:
     def place(value: float) -> float:
         return normal.inv_cdf(min(max(value, 2e-5), 0.9))
 
-    lines = [Line(name, points) for name, points in _curves(found)]
-    return chart("DET (normal deviates)", Axis("false accepts", places, place), Axis("false rejects", places, place), _dashed(lines))
+    return chart("DET (normal deviates)", Axis("false accepts", places, place), Axis("false rejects", places, place), _curves(found))
 
 
-def _curves(found: Sequence[Accuracy]) -> list[tuple[str, list[tuple[float, float]]]]:
-    curves = []
-    for one in found:
+def _curves(found: Sequence[Accuracy]) -> list[Line]:
+    """FAR against FRR; a pipeline's two curves in one colour."""
+    lines = []
+    for number, one in enumerate(found):
         for kind, scores in (("of three", one.mean3), ("of one", one.single)):
             if scores is not None:
                 far, frr = scores.curve()
                 kept = slice(None, None, max(1, len(far) // 4000))
                 points = [(float(a), float(b)) for a, b in zip(far[kept], frr[kept], strict=True) if a > 0]
-                curves.append((f"{one.embedded.pipeline.name}, {kind}", points))
-    return curves
-
-
-def _dashed(lines: Sequence[Line]) -> list[Line]:
-    return [Line(line.name, line.points, line.name.endswith("of one")) for line in lines]
+                lines.append(Line(f"{one.embedded.pipeline.name}, {kind}", points, kind == "of one", number))
+    return lines
 
 
 def histogram(one: Accuracy) -> str:
     scores, accept = one.mean3 or one.single, one.embedded.pipeline.accept
-    low, high = _bounds(scores)
-    edges = numpy.linspace(low, high, 80)
-    lines = []
-    for name, values in (("strangers", scores.impostor), ("the same person", scores.genuine)):
-        share = numpy.histogram(values, edges)[0] / max(1, len(values))
-        lines.append(Line(f"{name} (n = {len(values)})", [(float(e), float(s)) for e, s in zip(edges[:-1], share, strict=True)]))
-    most = max(point[1] for line in lines for point in line.points)
-    up = linear("share of comparisons", [round(most * part / 4, 3) for part in range(5)])
-    ticks = [round(low + (high - low) * part / 5, 2) for part in range(6)]
     kind = "templates of three" if one.mean3 else "single pictures"
-    return chart(f"{one.embedded.pipeline.name}: scores, {kind}", linear("score", ticks), up, lines, [(accept, f"accept {accept:g}")])
+    names = ("strangers", "the same person")
+    return _distributions(f"{one.embedded.pipeline.name}: scores, {kind}", scores, names, [(accept, f"accept {accept:g}")])
+
+
+def rotation(linked: Scores) -> str:
+    return _distributions("Templates under two keys", linked, ("two pictures", "one picture"), [])
+
+
+def _distributions(title: str, scores: Scores, names: tuple[str, str], marks: Sequence[tuple[float, str]]) -> str:
+    low, high = _bounds(scores)
+    edges = numpy.linspace(low, high, 60)
+    lines = []
+    for name, values in zip(names, (scores.impostor, scores.genuine), strict=True):
+        share = numpy.histogram(values, edges)[0] / max(1, len(values))
+        middles = (edges[1:] + edges[:-1]) / 2
+        lines.append(Line(f"{name} ({len(values)})", [(float(e), float(s)) for e, s in zip(middles, share, strict=True)]))
+    most = max(point[1] for line in lines for point in line.points)
+    up = linear("share of comparisons", even_ticks(0, 1.3 * most))  # room for the names
+    return chart(title, linear("score", even_ticks(low, high)), up, lines, marks)
 
 
 def _bounds(scores: Scores) -> tuple[float, float]:

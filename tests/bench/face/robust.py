@@ -1,13 +1,15 @@
 """What poor pictures cost at the shipped threshold, and what the quality gates do about it.
 
-Reference: the clean picture. Probe: another picture of the person, spoilt. All genuine pairs, both ways; all impostor pairs likewise.
+Reference: the clean picture. Probe: another picture of the person, spoilt; of everybody with two pictures or more. All genuine pairs, both
+ways, and each probe with all strangers' clean pictures.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -83,38 +85,54 @@ def _covered(frame: Any, face: Detection) -> Any:
     return cv2.fillConvexPoly(frame.copy(), corners.round().astype(numpy.int32), (200, 180, 160))
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Picture `index` of the data, and the face in it before it is spoilt."""
+
+    index: int
+    frame: Any
+    face: Detection
+
+
 def table(pipeline: Shipped, clean: Embedded, data: Data, say: Callable[[str], object]) -> list[dict[str, Any]]:
     """One row for each kind of picture."""
-    people = numpy.array(data.people)
-    faces = [central(pipeline.backend.detector.detect(frame), frame) for frame in map(picture, data.paths)]
+    probes = list(_probes(pipeline, data))
     rows = []
     for name, change in changes().items():
         say(f"{pipeline.name}: {name}")
-        vectors, hints = zip(*_look(pipeline, data, faces, change), strict=True)
-        rows.append({"picture": name, **_row(pipeline, clean, Embedded(pipeline, numpy.array(vectors)), people, list(hints))})
+        vectors, hints = zip(*(_look(pipeline, probe, change) for probe in probes), strict=True)
+        rows.append({"picture": name, **_row(clean, Embedded(pipeline, numpy.array(vectors)), data, probes, hints)})
     return rows
 
 
-def _look(pipeline: Shipped, data: Data, faces: list[Detection | None], change: Change) -> Iterator[tuple[Any, str]]:
-    for index, path in enumerate(data.paths):
-        before, frame = faces[index], picture(path)
-        if before is not None:
-            frame = change(frame, before, index)
-        face = central(pipeline.backend.detector.detect(frame), frame)
-        if face is None:
-            yield numpy.full(128, math.nan), "noFace"
-        else:
-            yield numpy.asarray(pipeline.backend.embedder.embed(frame, face), float), gate(measure(frame, face), LIMITS)
+def _probes(pipeline: Shipped, data: Data) -> Iterator[Probe]:
+    for index, (path, person) in enumerate(zip(data.paths, data.people, strict=True)):
+        if data.people.count(person) > 1:
+            frame = picture(path)
+            face = central(pipeline.backend.detector.detect(frame), frame)
+            if face is not None:
+                yield Probe(index, frame, face)
 
 
-def _row(pipeline: Shipped, clean: Embedded, spoilt: Embedded, people: Any, hints: list[str]) -> dict[str, Any]:
+def _look(pipeline: Shipped, probe: Probe, change: Change) -> tuple[Any, str]:
+    frame = change(probe.frame, probe.face, probe.index)
+    face = central(pipeline.backend.detector.detect(frame), frame)
+    if face is None:
+        return numpy.full(128, math.nan), "noFace"
+    return numpy.asarray(pipeline.backend.embedder.embed(frame, face), float), gate(measure(frame, face), LIMITS)
+
+
+def _row(clean: Embedded, spoilt: Embedded, data: Data, probes: list[Probe], hints: Sequence[str]) -> dict[str, Any]:
+    people = numpy.array(data.people)
+    which = numpy.array([probe.index for probe in probes])
     every = matrix(clean, spoilt)
-    same = people[:, None] == people[None]
-    genuine = same & ~numpy.eye(len(people), dtype=bool)
+    same = people[:, None] == people[which][None]
+    genuine = same & (numpy.arange(len(people))[:, None] != which[None])
     good = numpy.array([not hint for hint in hints])[None] & numpy.ones_like(same)
-    accepted = every >= pipeline.accept
+    accepted = every >= spoilt.pipeline.accept
     counted = Counter(hint for hint in hints if hint)
     return {
+        "probes": len(probes),
         "missed": spoilt.missed,
         "frr": _rate(~accepted, genuine),
         "far": _rate(accepted, ~same),
@@ -128,3 +146,10 @@ def _row(pipeline: Shipped, clean: Embedded, spoilt: Embedded, people: Any, hint
 def _rate(what: Any, among: Any) -> dict[str, Any]:
     count, of = int((what & among).sum()), int(among.sum())
     return {"rate": count / of if of else None, "count": [count, of], "interval_95": interval(count, of) if of else None}
+
+
+def far_rose(rows: list[dict[str, Any]]) -> list[str]:
+    """The pictures with which more strangers are accepted than with clean ones, beyond chance (the 95 % interval lies above)."""
+    clean = rows[0]["far"]["rate"]
+    rates = [(row["picture"], row[which]["interval_95"]) for row in rows for which in ("far", "far_gated")]
+    return [name for name, range_95 in rates if range_95 is not None and range_95[0] > clean]
