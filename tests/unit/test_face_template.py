@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from face_sealing import SEED, plaintext, rotation_matrix, sealed_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from terminal.face.scores import NotAlike, cosine, mean_template, unit
 from terminal.face.template import OneTimeKey, TemplateRefused, open_template, seal_template, wipe
 from terminal.face.values import ModelFault
 from terminal.sealed_box import public_bytes
-from tests.support.face_sealing import SEED, plaintext, rotation_matrix, sealed_template
 
 MODEL, OTHER_MODEL = "ab" * 32, "cd" * 32
 FACE = unit(numpy.random.default_rng(5).normal(size=128))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy
 import pytest
+from face_sealing import sealed_template
 
 from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Deadline
@@ -18,7 +19,6 @@ from terminal.face.backend import Backend
 from terminal.face.bands import SFACE_BANDS
 from terminal.face.values import Detection, Landmarks, ModelFault, Point
 from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
-from tests.support.face_sealing import sealed_template
 
 MODEL = "ab" * 32
 ENROLLED = [1.0, *[0.0] * 127]

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from face_sealing import sealed_template
 
 from drivers.devices.camera import Camera
 from drivers.errors import ConfigurationFault, LinkError
@@ -19,7 +21,6 @@ from simulators.camera.scenes import make_scenes, scene_path, show
 from terminal.face.backend import Backend, load_backend
 from terminal.face.models import DLIB_ENCODER, DLIB_LANDMARKS, SFACE, YUNET, find_model
 from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
-from tests.support.face_sealing import sealed_template
 
 pytestmark = pytest.mark.wire
 CLOCK = MonotonicClock()
@@ -159,6 +160,14 @@ def test_the_two_writings_of_the_pipeline_agree(cache: Path, name: str, desk: ty
     (face,) = loaded.detector.detect(bgr)
     terminal = loaded.embedder.embed(bgr, face)
     assert sum(float(a) * b for a, b in zip(terminal, desk().encode(rgb), strict=True)) > least
+
+
+def test_many_faces_are_all_found(cache: Path, backend: Backend) -> None:
+    bgr = read_photograph(cache / "photographs" / "biden.jpg")[:, :, ::-1].copy()
+    (face,) = backend.detector.detect(bgr)
+    x, y, side = round(face.centre.x), round(face.centre.y), round(face.height * 0.8)
+    crowd = numpy.tile(bgr[y - side : y + side, x - side : x + side], (2, 3, 1))
+    assert len(backend.detector.detect(crowd)) == 6
 
 
 def test_the_camera_plays_a_recording_at_its_own_speed_and_loops(cache: Path) -> None:
