@@ -252,6 +252,19 @@ class TemplateFetched(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FaceManaged(Event):
+    """ATMFaceManagementResponse. `enrolled_since`: ISO date; empty: nothing is enrolled. `proof`: the bank's number of a deletion."""
+
+    request_id: int
+    response: str
+    reason: str
+    actions: tuple[str, ...]
+    icc_data: str
+    enrolled_since: str = ""
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFailed(Event):
     """No answer: `reason` timeout, offline or malformed."""
 

@@ -48,5 +48,5 @@ class FaceService:
 def build(settings: Mapping[str, Any]) -> FaceService:
     clock = MonotonicClock()
     camera: str = settings["camera"]
-    config = FaceConfig(camera=int(camera) if camera.isdecimal() else camera, threshold=settings["threshold"])
+    config = FaceConfig(camera=int(camera) if camera.isdecimal() else camera, threshold=0.445)
     return FaceService(FaceVerifier(config, clock), clock)

@@ -188,6 +188,7 @@ class RememberingSealer:
 
     def __init__(self, sealer: CardDataSealer) -> None:
         self._sealer = sealer
+        self.public_key, self.key_id = sealer.public_key, sealer.key_id
         self._boxes: dict[tuple[str, str], dict[str, str]] = {}
 
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> dict[str, str]:
