@@ -190,9 +190,13 @@ class Agent:
                         self.ports.link.report(message.data)
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
-            case c.Authorise() | c.FetchTemplate() | c.ManageFace():
-                type_, data = request_of(command, self.ports.sealer)
-                self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
+            case c.Authorise() | c.FetchTemplate():
+                self._ask_bank(command)
+            case c.ManageFace():
+                try:
+                    self._ask_bank(command)
+                except ValueError:  # a worker's template that is no JSON of a message: nothing was sent
+                    self.inbox.put(e.RequestFailed(command.request_id, "unsendable"))
             case c.PrintReceipt():
                 lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
                 self.ports.workers[command.device].send(replace(command, lines=lines))
@@ -201,6 +205,11 @@ class Agent:
                 self.ports.workers[command.device].send(replace(command, recipient_key=sealer.public_key, key_id=sealer.key_id))
             case c.DeviceCommand():
                 self.ports.workers[command.device].send(command)
+
+    def _ask_bank(self, command: BankRequest) -> None:
+        """ValueError when it cannot be made into a message."""
+        type_, data = request_of(command, self.ports.sealer)
+        self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
 
     def _show(self) -> None:
         view = view_of(self.state)

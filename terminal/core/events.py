@@ -266,7 +266,7 @@ class FaceManaged(Event):
 
 @dataclass(frozen=True, slots=True)
 class RequestFailed(Event):
-    """No answer: `reason` timeout, offline or malformed."""
+    """No answer: `reason` timeout, offline, malformed (what came was none), unsendable (what should have gone was no message)."""
 
     request_id: int
     reason: str

@@ -234,8 +234,9 @@ def on_stored(state: State, event: FaceManaged) -> Step:
 
 
 def on_not_known_stored(state: State, event: RequestFailed | TimerExpired) -> Step:
-    """It was sent, or perhaps not: the next visit will show which."""
-    return finish(awaiting(state, BANK, None), "unknown")
+    """It was sent, or perhaps not: the next visit will show which. Surely not: without a connection, or when it was no message."""
+    never_left = isinstance(event, RequestFailed) and event.reason in ("offline", "unsendable")
+    return finish(awaiting(state, BANK, None), "notStored" if never_left else "unknown")
 
 
 # --- removal

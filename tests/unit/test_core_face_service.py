@@ -174,6 +174,9 @@ def test_a_consent_is_a_new_one_each_time() -> None:
         (managed("DECL", "consentMissing"), "notStored"),
         (managed("TECH"), "notStored"),
         (answer(e.RequestFailed, reason="timeout"), "unknown"),
+        (answer(e.RequestFailed, reason="malformed"), "unknown"),
+        (answer(e.RequestFailed, reason="offline"), "notStored"),
+        (answer(e.RequestFailed, reason="unsendable"), "notStored"),
         (time_out, "unknown"),
     ],
 )
