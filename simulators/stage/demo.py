@@ -28,7 +28,7 @@ TIMEOUTS = {
     "print_s": 8.0,
 }
 SETTLE_S = 15.0
-OUTCOMES = {"settled": "success", "released": "none", "declined": "none", "pinRetry": "none", "inDoubt": "inDoubt"}
+OUTCOMES = {"settled": "success", "released": "none", "declined": "none", "pinRetry": "none", "faceRetry": "none", "inDoubt": "inDoubt"}
 
 
 class Story:

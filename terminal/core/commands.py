@@ -210,7 +210,7 @@ class VerifyFace(DeviceCommand):
 
 @dataclass(frozen=True, slots=True)
 class EnrolFace(DeviceCommand):
-    """Answer: any number of FaceProgress, then FaceEnrolled. The agent adds the bank's public key (uncompressed point, hex) and its name."""
+    """Answer: any number of FaceProgress, then FaceEnrolled. The agent adds the bank's public key (point in hex) and its name."""
 
     device = Device.FACE
     transaction_id: str
@@ -221,7 +221,7 @@ class EnrolFace(DeviceCommand):
 
 @dataclass(frozen=True, slots=True)
 class StopFace(DeviceCommand):
-    """The person wants none of it any more: a verification or enrolment that runs ends with the decision "stopped". Nothing runs: nothing."""
+    """The person wants none of it any more: a verification or enrolment that runs answers "stopped". None runs: nothing answers."""
 
     device = Device.FACE
     has_answer = False
@@ -239,6 +239,26 @@ class FetchTemplate(Command):
     pan_sequence: int
     recipient_key: str
     timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ManageFace(Command):
+    """ATMFaceManagementRequest. `service`: open (card and PIN, tells what is enrolled), enrol, revoke; the last two within an open one."""
+
+    request_id: int
+    transaction_id: str
+    service: Literal["open", "enrol", "revoke"]
+    attempt: int
+    pan: Secret[str]
+    track2: Secret[str]
+    pan_sequence: int
+    timeout_s: float
+    pin_block: PinBlock | None = None
+    field55: str = ""
+    consent_id: str = ""
+    consent_version: str = ""
+    language: str = ""
+    template: Secret[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,8 +252,21 @@ class TemplateFetched(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FaceManaged(Event):
+    """ATMFaceManagementResponse. `enrolled_since`: ISO date; empty: nothing is enrolled. `proof`: the bank's number of a deletion."""
+
+    request_id: int
+    response: str
+    reason: str
+    actions: tuple[str, ...]
+    icc_data: str
+    enrolled_since: str = ""
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFailed(Event):
-    """No answer: `reason` timeout, offline or malformed."""
+    """No answer: `reason` timeout, offline, malformed (what came was none), unsendable (what should have gone was no message)."""
 
     request_id: int
     reason: str

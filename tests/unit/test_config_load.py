@@ -276,15 +276,29 @@ CHECKS = [
     ("kiosk", "pixel_pitch_mm = nan", "kiosk.pixel_pitch_mm must be 0.02 to 2.0"),
     ("face", 'camera = "0"\nfrom_minor = 0', "face.from_minor is above 0"),
     *(
-        ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face: {sentence}")
+        ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face.{sentence}")
         for line, sentence in (
-            ('backend = "eigenfaces"', "there is no face back-end 'eigenfaces'"),
-            ("accept = 0.363", "the face threshold 'accept' is 0.363: with this model it must be at least 0.433"),
-            ('backend = "dlib"\naccept = 0.45', "the face threshold 'accept' is 0.45: with this model it must be at least 0.9"),
-            ("accept = nan", "face thresholds must be cosines between 0 and 1"),
-            ("ask_again = 0.46", "the face threshold 'ask_again' is 0.46: it must be above 0 and not above 'accept'"),
+            ("accept = 0.43", "accept must be 0.433 or more, and below 1, for sface: below, strangers pass"),
+            ("accept = nan", "accept must be 0.433 or more"),
+            ('backend = "dlib"', "accept must be 0.555 or more, and below 1, for dlib"),
+            ('backend = "magic"', "backend must be one of sface, dlib"),
+            ("ask_again = 0.46", "ask_again must be 0 to face.accept"),
+            ("high_security_accept = 0.44", "high_security_accept must be face.accept or more"),
+            ("high_security_from_minor = 99", "high_security_from_minor must not be below face.from_minor"),
+            ("attempts = 6", "attempts must be 1 to 5"),
+            ("challenge_turns = 0", "challenge_turns must be 1 to 4"),
+            ("width = 100", "width and face.height must be 160 x 120 to 1920 x 1080"),
+            ("fps = 4", "fps must be 5 to 60"),
+            ('passive_model = "m.onnx"', "passive_sha256 must be the sha256 of face.passive_model"),
+            (f'passive_sha256 = "{"a" * 64}"', "passive_sha256 is given without face.passive_model"),
+            ('passive_format = "onnx"', 'passive_format must be "minifasnet" or "faceplugin"'),
+            ("passive_threshold = 1.0", "passive_threshold must be above 0 and below 1"),
+            ("retention_months = 0", "retention_months must be 1 to 60"),
+            (f'controller = "{"x" * 81}"', "controller must be a name of at most 80 characters"),
+            (f'mirror = "{"m" * 108}"', "mirror must be a path of at most 107 bytes"),
         )
     ),
+    ("face", 'camera = ""\nfrom_minor = 100', "face.camera must name a device or a recording"),
     *(
         (section, line, f"{section}.{sentence}")
         for section in ("dispenser", "pin_pad", "printer")
