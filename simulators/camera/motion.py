@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+FURTHER, FURTHEST = 6.0, 42.0
 TURNS = {"turnLeft": 1.0, "turnRight": -1.0}
 
 
@@ -47,6 +48,7 @@ class Obeys:
         self._swing = Swing(0, 1, 0, 0)
         self._next: list[tuple[float, float]] = []
         self._stage = ""
+        self._patience_s = random.uniform(0.3, 0.5)
 
     def cue(self, stage: str, at: float) -> None:
         if stage == self._stage:
@@ -59,7 +61,15 @@ class Obeys:
             begins, goal = self._next.pop(0)
             start = self._swing.degrees(begins)
             self._swing = Swing(begins, max(0.15, abs(goal - start) / self.speed), start, goal)
+        self._further(at)
         return self._swing.degrees(at) + self._sway * math.sin(2.1 * at + self._phase)
+
+    def _further(self, at: float) -> None:
+        """The arrow is still there: a little more, as people do, up to what a neck likes."""
+        swing, side = self._swing, TURNS.get(self._stage, 0.0)
+        waited = at - swing.begins - swing.lasts >= self._patience_s
+        if waited and not self._next and swing.end * side > 0 and abs(swing.end) < FURTHEST:
+            self._swing = Swing(at, 0.2, swing.end, swing.end + FURTHER * side)
 
 
 class Recorded:

@@ -189,10 +189,10 @@ def print_tilted(head: Head, seed: int) -> Held:
 
 
 def print_bent(head: Head, seed: int) -> Held:
-    """Bent around an upright axis (radius 70 to 260 mm), as if it had a face's depth, and tilted."""
+    """Bent around an upright axis (radius 60 to 200 mm), as if it had a face's depth, and tilted by 25 to 58 degrees."""
     random = Random(seed)
-    base = replace(_held(random), bend_mm=random.uniform(70, 260))
-    return _print(head, Hand(random, base, tilt=random.uniform(15, 55), aside_mm=random.uniform(-40, 40)), seed)
+    base = replace(_held(random), bend_mm=random.uniform(60, 200))
+    return _print(head, Hand(random, base, tilt=random.uniform(25, 58), aside_mm=random.uniform(-40, 40)), seed)
 
 
 def prints_swapped(head: Head, seed: int) -> Held:

@@ -63,7 +63,7 @@ class ChallengeLimits:
     jump: float = 0.42
     unasked: float = 0.32
     frontal: float = 0.35
-    relief: float = 0.55
+    relief: float = 0.50
     steady: float = 0.15
     settle_frames: int = 4
     turn_frames: int = 2
@@ -74,7 +74,8 @@ class ChallengeLimits:
     next_s: tuple[float, float] = (0.0, 0.15)
     hold_s: tuple[float, float] = (0.05, 0.35)
     early_allowed: int = 1
-    jumps_allowed: int = 1
+    jumps_allowed: int = 2
+    frame_s: tuple[float, float] = (0.067, 0.1)
 
 
 def draw_turns(random_below: RandomBelow, turns: int) -> tuple[Turn, ...]:
@@ -121,7 +122,8 @@ class Challenge:
         self._recent: list[tuple[float, float]] = []
         self._base = self._width = 0.0
         self._early = self._jumps = 0
-        self._last_change = 0.0
+        self._last_change = self._seen_at = 0.0
+        self._interval_s = self._limits.frame_s[0]
         self._again = False
         self._wrong = self._turned = self._straight = 0
         self._way = self._crossing = False
@@ -135,7 +137,7 @@ class Challenge:
     @property
     def stage(self) -> Stage:
         if self.phase in (Phase.TURN, Phase.HOLD):
-            return self.turns[self.done]
+            return "lookStraight" if self._again else self.turns[self.done]
         if self.phase in (Phase.BACK, Phase.AFTER):
             return "lookStraight"
         return "compare" if self.phase is Phase.PASSED else "look"
@@ -160,6 +162,8 @@ class Challenge:
 
     def see(self, at: float, yaw5: float, width: float) -> None:
         """`at`: monotonic seconds; `yaw5`, `width` (`narrowness`) of the followed face."""
+        self._interval_s += 0.25 * (min(at - self._seen_at, 1.0) - self._interval_s) if self._seen_at else 0.0
+        self._seen_at = at
         handle = {
             Phase.SETTLE: self._settle,
             Phase.WAIT: self._wait,
@@ -173,6 +177,7 @@ class Challenge:
 
     def pass_time(self, at: float) -> None:
         """A frame without a usable face: only the clock counts."""
+        self._seen_at = at
         if self.phase in (Phase.TURN, Phase.HOLD, Phase.BACK, Phase.AFTER) and at - self._since > self._limits.step_s:
             self._fail("flat" if self._flat else "noResponse")
 
@@ -209,7 +214,7 @@ class Challenge:
         self._wrong = self._wrong + 1 if change <= -limits.unasked and not self._crossing else 0
         if self._wrong >= limits.turn_frames:
             return self._fail("wrongWay")
-        if step > limits.jump:
+        if step > limits.jump * self._slowness:
             return self._jump(at)
         if change < limits.turn:
             self._turned = 0
@@ -260,9 +265,10 @@ class Challenge:
             self._enter(Phase.BACK, at)
 
     @property
-    def slower(self) -> bool:
-        """The last turn was too fast to be seen: back to the middle, and again."""
-        return self._again
+    def _slowness(self) -> float:
+        """A slower camera sees larger steps, up to ten frames a second. Frames in which the face was hidden do not count as slow."""
+        usual, slowest = self._limits.frame_s
+        return min(max(self._interval_s, usual), slowest) / usual
 
     @property
     def _flat(self) -> bool:

@@ -101,7 +101,7 @@ class Passive:
             raise ModelFault("the passive network gave something else than three numbers")
         highest = max(values)
         shares = [math.exp(value - highest) for value in values]
-        return float(shares[self._place] / sum(shares))
+        return shares[self._place] / sum(shares)
 
 
 def _checked(path: Path, sha256: str) -> bytes:
@@ -125,7 +125,7 @@ def _pair(path: Path, content: bytes) -> list[tuple[bytes, float]]:
 
 
 def _scale(frame: Frame, face: Detection, wanted: float) -> float:
-    return min((frame.shape[0] - 1) / face.height, (frame.shape[1] - 1) / face.width, wanted)
+    return float(min((frame.shape[0] - 1) / face.height, (frame.shape[1] - 1) / face.width, wanted))
 
 
 def _crop(frame: Frame, face: Detection, wanted: float) -> Frame:

@@ -27,7 +27,9 @@ SEVERAL_FRAMES = 6
 COVERED_S = 1.5
 KEPT = 6
 """Frames kept on each side of the challenge; the best are compared, all of them are enrolled."""
-APART_S = 0.1
+APART_S = 0.09
+EMBED_EVERY_S = 0.09
+"""During the turns: every second frame of a camera of 15 a second. The boxes are compared in every frame."""
 
 Ending = Literal["", "done", "notLive", "severalFaces", "cameraFault"]
 Embed = Callable[["Frame", Detection], "Embedding"]
@@ -74,6 +76,7 @@ class Session:
         self.reason = ""
         self.camera = CameraState.WELL
         self._covered_since: float | None = None
+        self._embedded_at = float("-inf")
 
     @property
     def begun(self) -> bool:
@@ -100,14 +103,14 @@ class Session:
         self.frames += 1
         if self.frames > self._rules.max_frames:
             return self._end("notLive", "noResponse") if self.begun else None
-        self._look_at_picture(at, frame)
+        self._look_at_picture(at, frame, bool(faces))
         largest = max(faces, key=lambda face: face.area, default=None)
         if largest is None:
             self.hint = "moreLight" if self.camera is CameraState.DARK else "noFace"
             return self._missed(at)
-        self.faces_seen += 1
         if sum(face.area >= SIMILAR_AREA * largest.area for face in faces) > 1:
             self.several, self.hint = self.several + 1, "onePerson"
+            self.faces_seen += 1
             return self._end("severalFaces", "severalFaces") if self.several >= SEVERAL_FRAMES else self._missed(at)
         try:
             self._follow(at, frame, largest)
@@ -127,8 +130,10 @@ class Session:
             self._end("notLive", self._watch.oddity)
         return fresh
 
-    def _look_at_picture(self, at: float, frame: Frame) -> None:
+    def _look_at_picture(self, at: float, frame: Frame, somebody: bool) -> None:
         self.camera = picture_state(frame)
+        if somebody and self.camera is CameraState.COVERED:  # one tone, and yet a face: not covered
+            self.camera = CameraState.WELL
         if self.camera is not CameraState.COVERED:
             self._covered_since = None
         elif self._covered_since is None:
@@ -146,7 +151,13 @@ class Session:
             self._heed(self.challenge)
 
     def _follow(self, at: float, frame: Frame, face: Detection) -> None:
-        embedding = self._embed(frame, face)
+        quality = measure(frame, face)
+        self.faces_seen += 1
+        wanting: Hint = gate(quality, self._rules.limits) or ("" if self.room(frame, face) else "goBack")
+        wanted = not wanting and (self.challenge is None or self.challenge.before or self.challenge.after)
+        embedding = self._embed(frame, face) if wanted or at - self._embedded_at >= EMBED_EVERY_S else None
+        if embedding is not None:
+            self._embedded_at = at
         if not self._track.follow(at, face, embedding):
             if not self._broke() and self.challenge is not None:
                 self.challenge.pass_time(at)
@@ -154,13 +165,9 @@ class Session:
             return None
         if self.begun and self._watch.surroundings(frame, face):
             return self._end("notLive", self._watch.oddity)
-        quality = measure(frame, face)
-        wanting: Hint = gate(quality, self._rules.limits) or ("" if self.room(frame, face) else "goBack")
-        kept = None if wanting else Kept(at, frame, face, quality, embedding)
+        kept = None if wanting or embedding is None else Kept(at, frame, face, quality, embedding)
         turning = self.challenge is not None and self.challenge.phase in (Phase.TURN, Phase.HOLD, Phase.BACK)
         self.hint = "" if turning else wanting
-        if self.challenge is not None and self.challenge.slower:
-            self.hint = "lookStraight"
         if self.challenge is None:
             self._collect(self.after, kept)
             if len(self.after) >= self._rules.frames_after:

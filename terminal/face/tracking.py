@@ -25,7 +25,7 @@ class TrackLimits:
     strangers in several hundred (docs/face.md): whoever is exchanged must also match the template before and after.
     """
 
-    longest_gap_s: float = 0.4
+    longest_gap_s: float = 0.5
     min_overlap: float = 0.3
     min_alike: float = 0.35
 
@@ -35,35 +35,42 @@ class Track:
 
     def __init__(self, limits: TrackLimits | None = None) -> None:
         self._limits = limits or TrackLimits()
-        self._last: tuple[float, Detection, Embedding] | None = None
+        self._last: tuple[float, Detection] | None = None
+        self._known: Embedding | None = None
+        self._why: Break = "faceLost"
         self.broken: Break = ""
 
-    def follow(self, at: float, face: Detection, embedding: Embedding) -> bool:
-        """Does this frame's face belong to the track? `at`: monotonic seconds, growing."""
+    def follow(self, at: float, face: Detection, embedding: Embedding | None) -> bool:
+        """Does this frame's face belong to the track? `at`: monotonic seconds, growing. None: only the box is compared."""
         unlike = self._unlike(at, face, embedding)
         if unlike:
-            self._passed(at, unlike)
+            self._why = unlike if unlike != "faceLost" else self._why
+            self._passed(at)
         elif not self.broken:
-            self._last = at, face, embedding
+            self._why = "faceLost"
+            self._last = at, face
+            self._known = self._known if embedding is None else embedding
         return not unlike and not self.broken
 
     def missed(self, at: float) -> None:
         """A frame without the face."""
-        self._passed(at, "faceLost")
+        self._passed(at)
 
-    def _passed(self, at: float, why: Break) -> None:
+    def _passed(self, at: float) -> None:
         if self._last is not None and at - self._last[0] > self._limits.longest_gap_s and not self.broken:
-            self.broken = why
+            self.broken = self._why
 
-    def _unlike(self, at: float, face: Detection, embedding: Embedding) -> Break:
+    def _unlike(self, at: float, face: Detection, embedding: Embedding | None) -> Break:
         if self._last is None:
             return ""
-        before, box, known = self._last
+        before, box = self._last
         if not at - before <= self._limits.longest_gap_s:
             return "faceLost"
         if not overlap(box, face) >= self._limits.min_overlap:
             return "faceJumped"
-        return "" if float(known @ embedding) >= self._limits.min_alike else "faceChanged"
+        if embedding is None or self._known is None:
+            return ""
+        return "" if float(self._known @ embedding) >= self._limits.min_alike else "faceChanged"
 
 
 def overlap(one: Detection, other: Detection) -> float:

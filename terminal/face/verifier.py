@@ -26,9 +26,10 @@ from terminal.face.quality import QualityLimits
 from terminal.face.scores import LEAST_FRAMES, NotAlike, cosine, mean_template
 from terminal.face.session import Kept, Session, SessionRules
 from terminal.face.template import OneTimeKey, TemplateRefused, open_template, seal_template, wipe
-from terminal.face.values import Decision, Hint, ModelFault, Stage
+from terminal.face.values import Decision, Detection, FrameRefused, Hint, ModelFault, Stage
 
 if TYPE_CHECKING:
+    from drivers.devices.camera import Frame
     from terminal.face.values import Embedding
 
 COMPARE_RESERVE_S = 0.5
@@ -221,7 +222,7 @@ class FaceVerifier:
                 yield None
                 return
             self._mirror.show(shot.at, shot.frame)
-            session.see(shot.at, shot.frame, backend.detector.detect(shot.frame))
+            session.see(shot.at, shot.frame, _faces(backend, shot.frame))
             now = Progress(session.stage, session.hint, session.done, session.of)
             if now != last and (replace(now, hint=last.hint) != last or shot.at - last_at >= HINT_EVERY_S):
                 last, last_at = now, shot.at
@@ -281,6 +282,14 @@ class FaceVerifier:
         if self._passive is None:
             return "notConfigured"
         return "passed" if all(self._passive.live(kept.frame, kept.face) for kept in frames) else "failed"
+
+
+def _faces(backend: Backend, frame: Frame) -> list[Detection]:
+    """A frame that no detector takes shows nobody."""
+    try:
+        return backend.detector.detect(frame)
+    except FrameRefused:
+        return []
 
 
 def _of(kept: Kept) -> FaceEvidence:

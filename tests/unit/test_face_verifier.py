@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import numpy
 import pytest
 from face_sealing import sealed_template
 
+from drivers.devices.camera import CameraState, Shot
 from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Deadline
 from drivers.transports.memory import VirtualClock
@@ -18,7 +20,7 @@ from simulators.camera.scenes import show
 from terminal.face.backend import Backend
 from terminal.face.bands import SFACE_BANDS
 from terminal.face.values import Detection, Landmarks, ModelFault, Point
-from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
+from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier, Progress
 
 MODEL = "ab" * 32
 ENROLLED = [1.0, *[0.0] * 127]
@@ -52,7 +54,11 @@ class NumberedFrames:
             self.clock.sleep(0.1)
             frame = numpy.repeat((board * self.light).clip(0, 255).astype(numpy.uint8)[:, :, None], 3, axis=2)
             frame[0, 0] = number
-            yield frame
+            frame[0::3, 3] = number  # where the watch for repeated frames looks
+            yield Shot(self.clock.now(), frame)
+
+    def check(self, deadline: Deadline) -> CameraState:
+        return CameraState.WELL
 
 
 class ScriptedPipeline:
@@ -63,6 +69,7 @@ class ScriptedPipeline:
     def __init__(self, *script: list[Detection], score: float = 0.7) -> None:
         self.script, self.score = script, score
         self.embedded: list[tuple[int, Detection]] = []
+        self.told: list[Any] = []
 
     def detect(self, frame: Any) -> list[Detection]:
         return self.script[min(int(frame[0, 0, 0]), len(self.script) - 1)]
@@ -77,9 +84,14 @@ class ScriptedPipeline:
 def verify(pipeline: ScriptedPipeline, seconds: float = 5, camera: dict[str, Any] | None = None, **config: Any) -> FaceResult:
     clock = VirtualClock()
     backend = Backend("sface", pipeline, pipeline, SFACE_BANDS)
-    verifier = FaceVerifier(FaceConfig("none", **config), clock, NumberedFrames(clock, **(camera or {})), backend)
+    strict = config.pop("high_security", False)
+    settings = FaceConfig("none", **{"turns": 0, "fps": 10, **config})
+    verifier = FaceVerifier(settings, clock, randrange, camera=NumberedFrames(clock, **(camera or {})), backend=backend)
     template = sealed_template(ENROLLED, verifier.public_key(), MODEL)
-    return verifier.verify(template, Deadline.after(clock, seconds))
+    *told, result = verifier.verify(template, Deadline.after(clock, seconds), high_security=strict)
+    assert isinstance(result, FaceResult) and all(isinstance(one, Progress) for one in told)
+    pipeline.told = told
+    return result
 
 
 @pytest.mark.parametrize(
@@ -88,8 +100,9 @@ def verify(pipeline: ScriptedPipeline, seconds: float = 5, camera: dict[str, Any
 )
 def test_the_bands(score: float, decision: str) -> None:
     result = verify(ScriptedPipeline([GOOD], score=score))
-    assert (result.decision, result.frames) == (decision, 4)
-    assert result.score == pytest.approx(score, abs=0.001)
+    assert (result.decision, result.evidence.frames) == (decision, 3)
+    assert result.evidence.score == pytest.approx(score, abs=0.001)
+    assert (result.evidence.accept_at, result.evidence.ask_again_at, result.evidence.liveness) == (0.45, 0.40, "notAsked")
 
 
 @pytest.mark.parametrize("accept", [0.363, 0.43, 0.0, -1.0, 1.0, math.nan])
@@ -99,14 +112,19 @@ def test_a_loose_threshold_is_refused(accept: float) -> None:
 
 
 def test_an_embedding_that_is_no_number_is_never_accepted() -> None:
-    assert verify(ScriptedPipeline([GOOD], score=math.nan)) == FaceResult("modelFault")
+    assert verify(ScriptedPipeline([GOOD], score=math.nan)).decision == "modelFault"
 
 
-def test_only_the_best_of_the_good_frames_is_compared() -> None:
-    small, near, nearer = face(eyes=45), face(eyes=60), face(eyes=90)
-    pipeline = ScriptedPipeline([], [small], [nearer], [near], [small])
-    assert verify(pipeline).frames == 5
-    assert len(pipeline.embedded) == 1 and pipeline.embedded[0][1] is not small
+def test_the_evidence_is_of_the_best_frame() -> None:
+    small, near, nearer = face(eyes=60), face(eyes=70), face(eyes=90)
+    result = verify(ScriptedPipeline([], [small], [nearer], [near], [near]))
+    assert (result.evidence.frames, result.evidence.eye_distance_px) == (4, 90)
+
+
+def test_high_security_only_raises_the_threshold() -> None:
+    assert verify(ScriptedPipeline([GOOD], score=0.47), high_accept=0.49).decision == "accepted"
+    assert verify(ScriptedPipeline([GOOD], score=0.47), high_accept=0.49, high_security=True).decision == "askAgain"
+    assert verify(ScriptedPipeline([GOOD], score=0.44), high_accept=0.2, high_security=True).decision == "askAgain"
 
 
 @pytest.mark.parametrize(
@@ -126,8 +144,8 @@ def test_only_the_best_of_the_good_frames_is_compared() -> None:
 def test_poor_pictures_are_not_compared_but_said(poor: Detection, camera: dict[str, Any], hint: str) -> None:
     pipeline = ScriptedPipeline([poor])
     result = verify(pipeline, camera=camera)
-    assert (result.decision, result.hint, result.score) == ("poorQuality", hint, None)
-    assert pipeline.embedded == []
+    assert (result.decision, result.evidence.score) == ("poorQuality", None)
+    assert pipeline.told[-1].hint == hint
 
 
 def test_points_that_are_no_face_are_passed_over() -> None:
@@ -144,18 +162,20 @@ def test_two_faces_of_similar_size_are_refused_and_a_small_one_behind_is_not() -
     assert passing.embedded[0][0] > 0
 
 
-def test_nobody_until_the_deadline_and_a_limit_of_frames() -> None:
-    assert verify(ScriptedPipeline([]), seconds=3) == FaceResult("noFace", frames=20)
-    assert verify(ScriptedPipeline([]), seconds=60, max_frames=30) == FaceResult("noFace", frames=30)
-    assert verify(ScriptedPipeline([GOOD]), seconds=0.5) == FaceResult("noFace")
+def test_nobody_until_the_deadline() -> None:
+    result = verify(ScriptedPipeline([]), seconds=3)
+    assert (result.decision, result.evidence.frames) == ("noFace", 25)
+    assert verify(ScriptedPipeline([GOOD]), seconds=0.5).decision == "noFace"
 
 
 def test_no_camera_and_no_key() -> None:
-    assert verify(ScriptedPipeline([GOOD]), camera={"fails": True}) == FaceResult("cameraFault")
+    gone = verify(ScriptedPipeline([GOOD]), camera={"fails": True})
+    assert gone.decision == "cameraFault" and isinstance(gone.gone, LinkError)
     clock = VirtualClock()
     pipeline = ScriptedPipeline([GOOD])
-    verifier = FaceVerifier(FaceConfig("none"), clock, NumberedFrames(clock), Backend("sface", pipeline, pipeline, SFACE_BANDS))
-    assert verifier.verify({}, Deadline.after(clock, 5)) == FaceResult("templateRefused")
+    backend = Backend("sface", pipeline, pipeline, SFACE_BANDS)
+    verifier = FaceVerifier(FaceConfig("none"), clock, randrange, camera=NumberedFrames(clock), backend=backend)
+    assert list(verifier.verify({}, Deadline.after(clock, 5))) == [FaceResult("templateRefused")]
 
 
 def test_a_scene_that_does_not_exist_is_named(tmp_path: Path) -> None:
