@@ -100,7 +100,7 @@ def consent(state: State) -> View:
         title="consent.title",
         hint="consent.hint",
         lines=lines,
-        options=(Option("agree", "1", "option.agree", "primary"), Option("back", "2", "option.disagree", "back"), *language_options(state)),
+        options=(Option("agree", "1", "option.agree", "primary"), Option("back", "2", "option.disagree"), *language_options(state)),
         seconds=limit_s(state, state.phase),
     )
 
@@ -111,7 +111,7 @@ def removal(state: State) -> View:
         "faceRemoval",
         hint="faceRemoval.hint",
         lines=(Line("kept", "faceRemoval.kept"), Line("otherWay", "faceRemoval.otherWay")),
-        options=(Option("yes", "1", "option.removeNow", "primary"), Option("no", "2", "option.keep", "back"), *language_options(state)),
+        options=(Option("yes", "1", "option.removeNow", "primary"), Option("no", "2", "option.keep"), *language_options(state)),
         picture="warning",
         tone="attention",
         seconds=limit_s(state, state.phase),
