@@ -20,6 +20,8 @@ MIDDLE_BELOW_EYES = 0.35
 NOSE_BELOW_EYES, NOSE_HEIGHT, NOSE_WIDTH, NOSE_LENGTH = 0.6, 0.7, 0.3, 0.4
 NECK_FROM, NECK_TO = 1.5, 2.4
 ROWS_APART = 4
+FINENESS, MAPS_KEPT = 5, 480
+"""Steps in a degree (a fifth of a degree moves nothing by more than half a pixel), and how many turns are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Head:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         blurred = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale) if scale < 0.9 else picture  # no aliases of fine hair
         self.picture = cv2.warpAffine(blurred, move, CANVAS, flags=how, borderMode=cv2.BORDER_REPLICATE)
+        self._maps: dict[int, tuple[Any, Any]] = {}
         self.opaque = self._cut(picture.shape, move)
         self._depth, self._turns = self._relief(scale * (points.nose[0] - middle[0]) / EYES_PX)
 
@@ -52,7 +55,7 @@ class Head:
         """Picture and opacity (0..255). Positive: the nose moves to the right of the picture, the person's own left."""
         import cv2
 
-        across, down = self._map(degrees)
+        across, down = self._map(round(degrees * FINENESS))
         picture = cv2.remap(self.picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return picture, cv2.remap(self.opaque, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
@@ -87,8 +90,16 @@ class Head:
         down = ((y - NECK_FROM) / (NECK_TO - NECK_FROM)).clip(0, 1)
         return depth, 1 - down * down * (3 - 2 * down)
 
-    def _map(self, degrees: float) -> tuple[Any, Any]:
-        """Where each pixel of the turned head comes from. What is in front hides what is behind."""
+    def _map(self, turn: int) -> tuple[Any, Any]:
+        """Where each pixel of the head turned by `turn` steps comes from. Kept, for the next time."""
+        if turn not in self._maps:
+            if len(self._maps) >= MAPS_KEPT:
+                self._maps.pop(next(iter(self._maps)))
+            self._maps[turn] = self._make_map(turn / FINENESS)
+        return self._maps[turn]
+
+    def _make_map(self, degrees: float) -> tuple[Any, Any]:
+        """What is in front hides what is behind."""
         import cv2
         import numpy
 
@@ -105,4 +116,4 @@ class Head:
             source[row] = numpy.interp(x, goes + numpy.arange(width) * 1e-9, x)
         across = cv2.resize(source * EYES_PX + EYES_AT[0], (width, height), interpolation=cv2.INTER_LINEAR)
         down = numpy.repeat(numpy.arange(height, dtype=numpy.float32)[:, None], width, axis=1)
-        return across.astype(numpy.float32), down
+        return cv2.convertMaps(across.astype(numpy.float32), down, cv2.CV_16SC2)

@@ -5,6 +5,7 @@ Every frame has fresh sensor noise: two frames of a living camera are never equa
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,7 @@ class Lobby:
         import numpy
 
         self._random = numpy.random.default_rng(seed)
-        self._noises = [self._random.normal(0, NOISE, (HEIGHT, WIDTH, 3)).astype(numpy.int8) for _ in range(NOISES)]
+        self._noises = _noises()
         self.wall = _other_wall() if other else _wall()
 
     def exposed(self, picture: Any, lens: Lens) -> Any:
@@ -45,6 +46,15 @@ class Lobby:
         noise = numpy.roll(noise, int(self._random.integers(HEIGHT * WIDTH)) * 3)
         lit = cv2.convertScaleAbs(picture, alpha=lens.light) if lens.light != 1.0 else picture
         return cv2.add(lit, noise, dtype=cv2.CV_8U)
+
+
+@functools.cache
+def _noises() -> list[Any]:
+    """A sensor's noise; frames take pieces of it at random."""
+    import numpy
+
+    random = numpy.random.default_rng(20261126)
+    return [random.normal(0, NOISE, (HEIGHT, WIDTH, 3)).astype(numpy.int8) for _ in range(NOISES)]
 
 
 def _wall() -> Any:

@@ -40,8 +40,8 @@ class Obeys:
     """A cooperating person: reacts after `reaction_s`, turns by `turn_degrees` at about `speed` degrees a second, is never quite still."""
 
     def __init__(self, random: Random) -> None:
-        self.reaction_s = random.uniform(0.25, 0.5)
-        self.turn_degrees = random.uniform(27, 37)
+        self.reaction_s = random.uniform(0.25, 0.45)
+        self.turn_degrees = random.uniform(31, 38)
         self.speed = random.uniform(70, 110)
         self._phase = random.uniform(0, 6)
         self._sway = random.uniform(0.3, 1.5)

@@ -68,20 +68,20 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    step_s: float = 5.0
+    step_s: float = 4.5
     earliest_s: float = 0.12
-    wait_s: tuple[float, float] = (0.1, 0.5)
+    wait_s: tuple[float, float] = (0.1, 0.4)
     next_s: tuple[float, float] = (0.0, 0.15)
-    hold_s: tuple[float, float] = (0.05, 0.35)
+    hold_s: tuple[float, float] = (0.03, 0.28)
     early_allowed: int = 1
     jumps_allowed: int = 2
     frame_s: tuple[float, float] = (0.067, 0.1)
 
 
 def draw_turns(random_below: RandomBelow, turns: int) -> tuple[Turn, ...]:
-    """`turns` or one more, each to either side."""
+    """`turns`, or (one time in three) one more, each to either side."""
     sides: tuple[Turn, Turn] = ("turnLeft", "turnRight")
-    return tuple(sides[random_below(2)] for _ in range(turns + random_below(2)))
+    return tuple(sides[random_below(2)] for _ in range(turns + (random_below(3) == 0)))
 
 
 def narrowness(face: Detection) -> float:
