@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from simulators.control import ControlError
+from simulators.stage.catalogue import ALL, BY_NAME
 from simulators.stage.customer import Customer
 from simulators.stage.processes import StageError
-from simulators.stage.catalogue import ALL, BY_NAME
 from simulators.stage.scenarios import Scenario, Scene
 from simulators.stage.setting import DENOMINATIONS, Options, Stage
 

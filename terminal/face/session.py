@@ -182,7 +182,7 @@ class Session:
             self._collect(self.before, kept)
         if challenge.after:
             self._collect(self.after, kept)
-        challenge.see(at, face.yaw5, narrowness(face))
+        challenge.see(at, face.yaw5, narrowness(face), self._track.alike)
         if challenge.after and len(self.after) >= self._rules.frames_after:
             challenge.conclude()
         self._heed(challenge)

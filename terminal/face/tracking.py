@@ -38,6 +38,8 @@ class Track:
         self._last: tuple[float, Detection] | None = None
         self._known: Embedding | None = None
         self._why: Break = "faceLost"
+        self.alike = 1.0
+        """Cosine of the last frame with the one before; 1 where only boxes were compared."""
         self.broken: Break = ""
 
     def follow(self, at: float, face: Detection, embedding: Embedding | None) -> bool:
@@ -64,13 +66,12 @@ class Track:
         if self._last is None:
             return ""
         before, box = self._last
+        self.alike = 1.0 if embedding is None or self._known is None else float(self._known @ embedding)
         if not at - before <= self._limits.longest_gap_s:
             return "faceLost"
         if not overlap(box, face) >= self._limits.min_overlap:
             return "faceJumped"
-        if embedding is None or self._known is None:
-            return ""
-        return "" if float(self._known @ embedding) >= self._limits.min_alike else "faceChanged"
+        return "" if self.alike >= self._limits.min_alike else "faceChanged"
 
 
 def overlap(one: Detection, other: Detection) -> float:
