@@ -54,7 +54,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChallengeLimits:
-    """Seconds, and differences of yaw5. `jump` and `alike`: what one frame may differ from the one before. `relief`: the least median over the turned frames of a turn."""
+    """Seconds, and differences of yaw5. `jump` and `alike`: how much one frame may differ from the one before.
+
+    `relief`: the least median over the turned frames of a turn.
+    """
 
     turn: float = 0.45
     held: float = 0.30
@@ -69,7 +72,7 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    step_s: float = 4.5
+    step_s: float = 6.0
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)
     next_s: tuple[float, float] = (0.0, 0.15)

@@ -31,7 +31,7 @@ class FrameLimits:
     """
 
     frozen_s: float = 0.7
-    longest_gap_s: float = 1.0
+    longest_gap_s: float = 1.5
     fastest_share: float = 2.5
     min_scene_alike: float = 0.5
     min_scene_contrast: float = 3.0
