@@ -48,7 +48,7 @@ class Obeys:
         self._swing = Swing(0, 1, 0, 0)
         self._next: list[tuple[float, float]] = []
         self._stage = ""
-        self._patience_s = random.uniform(0.3, 0.5)
+        self._patience_s = random.uniform(0.6, 0.9)
 
     def cue(self, stage: str, at: float) -> None:
         if stage == self._stage:

@@ -19,7 +19,8 @@ Break = Literal["", "faceLost", "faceJumped", "faceChanged"]
 
 @dataclass(frozen=True, slots=True)
 class TrackLimits:
-    """`longest_gap_s` and `most_missed` frames without the face, both. `min_overlap`: intersection over union of neighbouring boxes. `min_alike`: cosine of neighbouring embeddings.
+    """`longest_gap_s` and `most_missed` frames without the face: both. `min_overlap`: intersection over union of neighbouring boxes.
+    `min_alike`: cosine of neighbouring embeddings.
 
     .35 is far below what one turning head shows from frame to frame (above .8, measured on rendered turns) and is reached by one pair of
     strangers in several hundred (docs/face.md): whoever is exchanged must also match the template before and after.
