@@ -39,7 +39,7 @@ def main() -> int:
     names = tuple(arguments.only or pipelines.NAMES)
     summary: dict[str, Any] = {name: {} for name in names}
     summary |= {"machine": _machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
-    data = _data(arguments, summary)
+    data = None if arguments.speed_only else _data(arguments, summary)
     found = [_accuracy(name, data, summary) for name in names] if data else []
     tables = _robustness(found, data, summary) if data and not arguments.no_robustness else {}
     linked = _rotation(found, data, summary) if data else None
@@ -56,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run bench face", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of people and pairs.txt (default: ../shared/faces when it is there)")
     parser.add_argument("--only", action="append", choices=pipelines.NAMES, help="only this pipeline (may be repeated)")
+    parser.add_argument("--speed-only", action="store_true", help="latency, loading and memory, without any pictures")
     parser.add_argument("--no-robustness", action="store_true", help="without the table of poor pictures (most of the time)")
     parser.add_argument("--rounds", type=int, default=speed.ROUNDS, help="timed verifications of each pipeline")
     parser.add_argument("--report", type=Path, help="an HTML page with the curves and tables")
