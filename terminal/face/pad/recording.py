@@ -1,7 +1,8 @@
 """One recorded presentation: a folder with what was shown to the camera, frame by frame, and what was asked meanwhile.
 
 ``meta.json`` says who or what it was (`species`: "live", or the bank's own name of an attack instrument; `subject`: whose face), under
-which written consent, with which challenge; ``frames.bin`` holds each frame as its moment (double, seconds), its length (four bytes) and a JPEG.
+which written consent, with which challenge. ``frames.bin`` holds each frame as its moment (double, seconds), its length (four bytes) and a
+JPEG.
 The recorder judged the decoded JPEGs, so whoever reads them again sees exactly the same.
 
 These are face images. They are written only here, only after an operator confirmed the person's written consent, mode 0600 in a folder of
