@@ -130,7 +130,7 @@ class Challenge:
         self._alike = 1.0
         self._interval_s = self._limits.frame_s[0]
         self._again = False
-        self._wrong = self._turned = self._straight = 0
+        self._wrong = self._turned = self._straight = self._crossed = 0
         self._way = self._crossing = False
         self._reliefs: list[float] = []
         self._held_since = 0.0
@@ -216,7 +216,8 @@ class Challenge:
         limits = self._limits
         change = self._change(yaw5)
         step, self._last_change = change - self._last_change, change
-        self._crossing = self._crossing and change <= -limits.straight
+        self._crossed = self._crossed + 1 if change > -limits.straight else 0
+        self._crossing = self._crossing and self._crossed < limits.turn_frames
         self._wrong = self._wrong + 1 if change <= -limits.unasked and not self._crossing else 0
         if self._wrong >= limits.turn_frames:
             return self._fail("wrongWay")
@@ -313,7 +314,7 @@ class Challenge:
         self.phase = phase
         if not keep_clock:
             self._since = at
-        self._wrong = self._turned = self._straight = 0
+        self._wrong = self._turned = self._straight = self._crossed = 0
         if not keep_clock:
             self._way = self._again = self._crossing = False
             self._reliefs = []

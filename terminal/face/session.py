@@ -163,7 +163,7 @@ class Session:
                 self.challenge.pass_time(at)
                 self._heed(self.challenge)
             return None
-        if self.begun and self._watch.surroundings(frame, face):
+        if self._watch.surroundings(frame, face, self.begun):
             return self._end("notLive", self._watch.oddity)
         kept = None if wanting or embedding is None else Kept(at, frame, face, quality, embedding)
         turning = self.challenge is not None and self.challenge.phase in (Phase.TURN, Phase.HOLD, Phase.BACK)
