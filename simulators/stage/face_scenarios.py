@@ -78,12 +78,15 @@ def unplugged(scene: Scene) -> None:
     to_amount(scene)
     scene.customer.presses(f"amount:{FACE_AMOUNT}")
     scene.customer.sees("chooseAmount", where=lambda view: view["hint"].startswith(UNAVAILABLE))
+    scene.tell("kiosk", scene.customer.view["hint"])
+    leave(scene)
+    noted = len(scene.stage.trace())
     scene.tell("stage", "the camera is plugged in again: nothing is restarted")
-    lost = len(scene.stage.trace())
     scene.stage.show_scene("customer")
-    until = time.monotonic() + 20
-    while not any(note["name"] == "DeviceOnline" for note in scene.stage.trace()[lost:]) and time.monotonic() < until:
+    until = time.monotonic() + 30
+    while not any(note["name"] == "DeviceOnline" for note in scene.stage.trace()[noted:]) and time.monotonic() < until:
         time.sleep(0.05)
+    to_amount(scene)
     to_camera(scene)
     paid(scene)
 
