@@ -90,6 +90,8 @@ def test_card_pin_amount_face_cash_receipt(stage: Stage, page: Page) -> None:
     hands.shown("How much would you like?")
     kiosk_shot(stage, page, "kiosk-amount")
     hands.choose("amount:100000")
+    hands.shown("This amount needs a face check")
+    hands.choose("goOn")
     hands.shown("Please take your card")
     hands.bench("Take the card out")
     hands.shown("Please take your cash")
