@@ -1,5 +1,5 @@
 // What the camera sees, as in a mirror, with an oval to stand in, the steps that are done, and an arrow for a turn of the head.
-// The picture comes over a WebSocket of its own, is drawn, and is kept nowhere. When none comes, a neutral head stands in its place.
+// The picture comes, mirrored already, over a WebSocket of its own, is drawn, and is kept nowhere. When none comes, a neutral head stands in its place.
 const SVG = "http://www.w3.org/2000/svg";
 const SILENT_AFTER_MS = 1500;
 const AGAIN_AFTER_MS = 500;
@@ -84,9 +84,7 @@ export function createMirror(address) {
       if (wanted && socket !== null) {
         canvas.width = bitmap.width;
         canvas.height = bitmap.height;
-        const pen = canvas.getContext("2d");
-        pen.setTransform(-1, 0, 0, 1, bitmap.width, 0);
-        pen.drawImage(bitmap, 0, 0);
+        canvas.getContext("2d").drawImage(bitmap, 0, 0);
         node.dataset.lit = "";
       }
       bitmap.close();

@@ -1,6 +1,6 @@
 """Faces at the kiosk in Chromium, with everything behind the page running: enrolled, used, asked for by the bank, refused, removed.
 
-The camera is a scripted worker (tests/support): a real process on the real wires, with a picture that is red on its left.
+The camera is a scripted worker (tests/support): a real process on the real wires, with a picture of two colours.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def test_the_mirror_is_a_mirror_and_goes_dark(kiosk: Kiosk) -> None:
     kiosk.enrol()
     expect(page.locator(".mirror[data-lit]")).to_have_count(1, timeout=LONG_MS)
     left, right = page.evaluate(PIXELS)
-    assert left[2] > 150 > left[0] and right[0] > 150 > right[2], "the camera's left (red) is on the right, as in a mirror"
+    assert left[2] > 150 > left[0] and right[0] > 150 > right[2], "as it came: the worker has mirrored it"
     expect(page.get_by_role("img", name="The camera's picture of you")).to_be_visible()
     expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuetext", "1 / 2")
     expect(page.locator("#announcer")).to_contain_text("Please hold still")

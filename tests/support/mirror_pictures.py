@@ -1,4 +1,4 @@
-"""Pictures for the mirror that need no person: the left half red, the right half blue, a number of the frame nowhere kept."""
+"""Pictures for the mirror that need no person: the left half blue, the right half red, as a worker has mirrored them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ RED, BLUE = (40, 40, 220), (220, 60, 40)  # BGR
 
 
 def halves(width: int = 480, height: int = 360) -> bytes:
-    """A JPEG, red on the left and blue on the right as the camera has it."""
+    """A JPEG: blue on the left and red on the right of the screen."""
     frame = numpy.zeros((height, width, 3), numpy.uint8)
-    frame[:, : width // 2] = RED
-    frame[:, width // 2 :] = BLUE
+    frame[:, : width // 2] = BLUE
+    frame[:, width // 2 :] = RED
     done, data = cv2.imencode(".jpg", frame)
     assert done
     return bytes(data)
