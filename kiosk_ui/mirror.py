@@ -1,8 +1,8 @@
 """The mirror: the camera's picture on its way to the page, without touching the agent and without being kept.
 
-A face worker connects to a Unix socket (mode 0600, same user) and writes pictures: four bytes of length, big-endian, then a JPEG; length
-0, or the end of the connection, is "the camera is closed". Only the newest picture is held, in memory, and only while the view has a
-mirror; the page gets it as a binary WebSocket message, and the text ``dark`` when there is none.
+A face worker connects to a Unix socket (mode 0600, same user) and writes pictures, mirrored: four bytes of length, big-endian, then a
+JPEG; length 0, or the end of the connection, is "the camera is closed". Only the newest picture is held, in memory, and only while the
+view has a mirror; the page gets it as a binary WebSocket message, and the text ``dark`` when there is none.
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from terminal import config_face
+from terminal.config_face import FaceSection
 from terminal.core.cash import CashUnit
 from terminal.core.model import CoreConfig, Timeouts
 
@@ -107,35 +109,6 @@ class CardSection:
     reader: str = "pcsc"
     name: str = ""
     port: int = 35963
-
-
-@dataclass(frozen=True, slots=True)
-class FaceSection:
-    """Absent section: no face step-up, no face services, and no amounts that need a face. Scores are the backend's own (docs/face.md).
-
-    `high_security_from_minor`: from this amount on `high_security_accept` counts. `passive_model`: a file of the bank's choice, known by
-    its sha256. `mirror`: Unix socket between camera and page. `controller`: who answers for the data, as the consent names it.
-    """
-
-    camera: str
-    from_minor: int
-    backend: str = "sface"
-    width: int = 640
-    height: int = 480
-    fps: int = 15
-    accept: float = 0.45
-    ask_again: float = 0.40
-    high_security_accept: float = 0.49
-    high_security_from_minor: int | None = None
-    attempts: int = 3
-    challenge_turns: int = 2
-    passive_model: Path | None = None
-    passive_sha256: str = ""
-    passive_format: str = "minifasnet"
-    passive_threshold: float = 0.7
-    controller: str = ""
-    retention_months: int = 12
-    mirror: Path = Path("face-mirror.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,40 +302,8 @@ def _check_devices(config: Config) -> Refusals:
     return refusals
 
 
-LEAST_ACCEPT = {"sface": 0.433, "dlib": 0.555}
-"""Below these a stranger is accepted more often than once in 10,000 tries (docs/face.md)."""
-SOCKET_PATH_BYTES = 107
-
-
 def _check_face(config: Config) -> Refusals:
-    face = config.face
-    if face is None:
-        return []
-    least = LEAST_ACCEPT.get(face.backend, 0.0)
-    strict_from = face.high_security_from_minor
-    return [
-        (face.from_minor <= 0, "face.from_minor is above 0"),
-        (face.backend not in LEAST_ACCEPT, f"face.backend must be one of {', '.join(LEAST_ACCEPT)}"),
-        (not face.camera, "face.camera must name a device or a recording"),
-        (not (160 <= face.width <= 1920 and 120 <= face.height <= 1080), "face.width and face.height must be 160 x 120 to 1920 x 1080"),
-        (not 5 <= face.fps <= 60, "face.fps must be 5 to 60"),
-        (not least <= face.accept < 1.0, f"face.accept must be {least} or more, and below 1, for {face.backend}: below, strangers pass"),
-        (not face.accept <= face.high_security_accept < 1.0, "face.high_security_accept must be face.accept or more, and below 1"),
-        (not 0.0 <= face.ask_again <= face.accept, "face.ask_again must be 0 to face.accept"),
-        (strict_from is not None and strict_from < face.from_minor, "face.high_security_from_minor must not be below face.from_minor"),
-        (not 1 <= face.attempts <= 5, "face.attempts must be 1 to 5"),
-        (not 1 <= face.challenge_turns <= 4, "face.challenge_turns must be 1 to 4"),
-        (face.passive_format not in ("minifasnet", "faceplugin"), 'face.passive_format must be "minifasnet" or "faceplugin"'),
-        (not 0.0 < face.passive_threshold < 1.0, "face.passive_threshold must be above 0 and below 1"),
-        (
-            face.passive_model is not None and not re.fullmatch("[0-9a-f]{64}", face.passive_sha256),
-            "face.passive_sha256 must be the sha256 of face.passive_model, 64 lower-case hex digits",
-        ),
-        (face.passive_model is None and bool(face.passive_sha256), "face.passive_sha256 is given without face.passive_model"),
-        (not 1 <= face.retention_months <= 60, "face.retention_months must be 1 to 60"),
-        (len(face.controller) > 80 or not face.controller.isprintable(), "face.controller must be a name of at most 80 characters"),
-        (len(str(face.mirror).encode()) > SOCKET_PATH_BYTES, f"face.mirror must be a path of at most {SOCKET_PATH_BYTES} bytes"),
-    ]
+    return [] if config.face is None else config_face.refusals(config.face)
 
 
 _CHECKS = {

@@ -1,10 +1,10 @@
 // What the camera sees, as in a mirror, with an oval to stand in, the steps that are done, and an arrow for a turn of the head.
-// The picture comes over a WebSocket of its own, is drawn, and is kept nowhere. When none comes, a neutral head stands in its place.
+// The picture comes, mirrored already, over a WebSocket of its own, is drawn, and is kept nowhere. When none comes, a neutral head stands in its place.
 const SVG = "http://www.w3.org/2000/svg";
 const SILENT_AFTER_MS = 1500;
 const AGAIN_AFTER_MS = 500;
 const RING = "M200 22A97 128 0 1 1 199.9 22z"; // clockwise from the top, a little outside of the oval
-const GAP = 0.16; // of a step, between it and the next
+const GAP = 0.03; // of the ring, between two steps
 
 function shape(kind, attributes) {
   const element = document.createElementNS(SVG, kind);
@@ -36,8 +36,8 @@ function steps(ring, done, of) {
       class: number < done ? "step done" : "step",
       d: RING,
       pathLength: of,
-      "stroke-dasharray": `${1 - GAP} ${of - 1 + GAP}`,
-      "stroke-dashoffset": -(number + GAP / 2),
+      "stroke-dasharray": `${1 - GAP * of} ${of - 1 + GAP * of}`,
+      "stroke-dashoffset": -(number + (GAP * of) / 2),
     }),
   );
   ring.replaceChildren(...arcs);
@@ -84,9 +84,7 @@ export function createMirror(address) {
       if (wanted && socket !== null) {
         canvas.width = bitmap.width;
         canvas.height = bitmap.height;
-        const pen = canvas.getContext("2d");
-        pen.setTransform(-1, 0, 0, 1, bitmap.width, 0);
-        pen.drawImage(bitmap, 0, 0);
+        canvas.getContext("2d").drawImage(bitmap, 0, 0);
         node.dataset.lit = "";
       }
       bitmap.close();

@@ -28,8 +28,8 @@ DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 class Options:
     """How the stage is set. `counts`: notes in each cassette. `mechanics`: how many times faster than real.
 
-    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes. `agent_module`: what `python -m` starts as the
-    agent; a test may put its own launcher around it, told by `agent_env`."""
+    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes; `face`: a section of one's own instead.
+    `agent_module`: what `python -m` starts as the agent; a test may put its own launcher around it, told by `agent_env`."""
 
     counts: tuple[int, int, int, int] = (200, 200, 200, 200)
     journal_counts: tuple[int, int, int, int] | None = None
@@ -38,6 +38,8 @@ class Options:
     printer_bytes_per_s: float = 960.0
     pictures: bool = True
     faces: Path | None = None
+    face: dict[str, Any] | None = None
+    mode: str = "standard"
     scene: str = "customer"
     kiosk_port: int = 0
     bench_port: int = 0
@@ -218,6 +220,7 @@ class Stage:
                 "branch": BRANCH,
                 "store": "journal.sqlite",
                 "language": options.language,
+                "mode": options.mode,
                 "demo_badge": "模拟设备 simulated devices",
             },
             "bank": {
@@ -246,6 +249,8 @@ class Stage:
             sections["kiosk"]["frame_origin"] = f"http://127.0.0.1:{options.bench_port}"
         if options.faces is not None:
             sections["face"] = {"camera": self.camera_url, "from_minor": 100_000}
+        if options.face is not None:
+            sections["face"] = options.face
         if options.timeouts:
             sections["timeouts"] = options.timeouts
         (folder / "terminal.toml").write_text(toml(sections), encoding="utf-8")

@@ -15,7 +15,6 @@ from terminal.config import (
     CashSection,
     Config,
     ConfigError,
-    FaceSection,
     KioskSection,
     PinPadSection,
     PrinterSection,
@@ -24,6 +23,7 @@ from terminal.config import (
     UnitSection,
     load,
 )
+from terminal.config_face import FaceSection
 from terminal.core.cash import CashUnit
 from terminal.core.model import Timeouts
 
@@ -278,13 +278,11 @@ CHECKS = [
     *(
         ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face.{sentence}")
         for line, sentence in (
-            ("accept = 0.43", "accept must be 0.433 or more, and below 1, for sface: below, strangers pass"),
-            ("accept = nan", "accept must be 0.433 or more"),
-            ('backend = "dlib"', "accept must be 0.555 or more, and below 1, for dlib"),
             ('backend = "magic"', "backend must be one of sface, dlib"),
-            ("ask_again = 0.46", "ask_again must be 0 to face.accept"),
-            ("high_security_accept = 0.44", "high_security_accept must be face.accept or more"),
-            ("high_security_from_minor = 99", "high_security_from_minor must not be below face.from_minor"),
+            ("high_security_accept = 0.44\nhigh_security_from_minor = 100", "high_security_accept must be face.accept or more"),
+            ("high_security_accept = 0.49\nhigh_security_from_minor = 99", "high_security_from_minor must not be below face.from_minor"),
+            ("high_security_from_minor = 200", "high_security_accept and face.high_security_from_minor belong together"),
+            ("high_security_accept = 0.49", "high_security_accept and face.high_security_from_minor belong together"),
             ("attempts = 6", "attempts must be 1 to 5"),
             ("challenge_turns = 0", "challenge_turns must be 1 to 4"),
             ("width = 100", "width and face.height must be 160 x 120 to 1920 x 1080"),
@@ -296,6 +294,15 @@ CHECKS = [
             ("retention_months = 0", "retention_months must be 1 to 60"),
             (f'controller = "{"x" * 81}"', "controller must be a name of at most 80 characters"),
             (f'mirror = "{"m" * 108}"', "mirror must be a path of at most 107 bytes"),
+        )
+    ),
+    *(
+        ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face: {sentence}")
+        for line, sentence in (
+            ("accept = 0.43", "the face threshold 'accept' is 0.43: with this model it must be at least 0.433"),
+            ("accept = nan", "face thresholds must be cosines between 0 and 1"),
+            ('backend = "dlib"\naccept = 0.5', "the face threshold 'accept' is 0.5: with this model it must be at least 0.949"),
+            ("ask_again = 0.46", "the face threshold 'ask_again' is 0.46"),
         )
     ),
     ("face", 'camera = ""\nfrom_minor = 100', "face.camera must name a device or a recording"),

@@ -48,13 +48,13 @@ from terminal.config import (
     CardSection,
     CashSection,
     Config,
-    FaceSection,
     PinPadSection,
     PrinterSection,
     SerialSection,
     TerminalSection,
     UnitSection,
 )
+from terminal.config_face import FaceSection
 from terminal.core.model import Timeouts
 from terminal.sealed_box import public_bytes
 from terminal.workers.services.card import CardSetting
