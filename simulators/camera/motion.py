@@ -41,14 +41,14 @@ class Obeys:
 
     def __init__(self, random: Random) -> None:
         self.reaction_s = random.uniform(0.25, 0.45)
-        self.turn_degrees = random.uniform(31, 38)
+        self.turn_degrees = random.uniform(26, 34)
         self.speed = random.uniform(60, 100)
         self._phase = random.uniform(0, 6)
         self._sway = random.uniform(0.3, 1.5)
         self._swing = Swing(0, 1, 0, 0)
         self._next: list[tuple[float, float]] = []
         self._stage = ""
-        self._patience_s = random.uniform(0.6, 0.9)
+        self._patience_s = random.uniform(0.4, 0.7)
 
     def cue(self, stage: str, at: float) -> None:
         if stage == self._stage:

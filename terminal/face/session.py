@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from drivers.devices.camera import CameraState, picture_state
-from terminal.face.challenge import Challenge, Phase, narrowness
+from terminal.face.challenge import Challenge, Phase
 from terminal.face.liveness import FrameWatch
 from terminal.face.quality import Quality, QualityLimits, gate, measure
 from terminal.face.tracking import Track
+from terminal.face.turns import narrowness
 from terminal.face.values import Detection, FrameRefused, Hint, Stage
 
 if TYPE_CHECKING:

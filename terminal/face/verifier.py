@@ -18,7 +18,7 @@ from drivers.transports.base import Clock, Deadline
 from terminal.core.model import FaceEvidence
 from terminal.face.backend import Backend, BackendConfig, load_backend
 from terminal.face.bands import Band, Bands, bands_of
-from terminal.face.challenge import Challenge, RandomBelow, draw_turns
+from terminal.face.challenge import Challenge
 from terminal.face.liveness import FrameWatch
 from terminal.face.mirror import Mirror, NoMirror
 from terminal.face.passive import Passive, PassiveConfig
@@ -26,6 +26,7 @@ from terminal.face.quality import QualityLimits
 from terminal.face.scores import LEAST_FRAMES, NotAlike, cosine, mean_template
 from terminal.face.session import Kept, Session, SessionRules
 from terminal.face.template import OneTimeKey, TemplateRefused, open_template, seal_template, wipe
+from terminal.face.turns import RandomBelow, draw_turns
 from terminal.face.values import Decision, Detection, FrameRefused, Hint, ModelFault, Stage
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from face_poses import Person, obeys, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terminal.face.challenge import Challenge, ChallengeLimits, Phase, draw_turns
+from terminal.face.challenge import Challenge, Phase
+from terminal.face.turns import ChallengeLimits, draw_turns
 
 YAWS = st.floats(-2, 2, allow_nan=False)
 FRAMES = st.lists(st.tuples(st.floats(0.005, 0.4), YAWS, st.floats(0.05, 3)), max_size=300)

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 from face_poses import SIDES, TURNED, Person, obeys, run
 
-from terminal.face.challenge import Challenge, Phase, draw_turns, relief
+from terminal.face.challenge import Challenge, Phase
+from terminal.face.turns import draw_turns, relief
 
 LEFT_RIGHT = ("turnLeft", "turnRight")
 
@@ -72,8 +73,8 @@ def test_each_trick_fails_by_its_own_name(person: Person, failure: str) -> None:
 
 def test_a_turn_in_the_moment_of_the_request_was_not_an_answer() -> None:
     asked, at = asked_to_turn()
-    asked.see(at + 0.03, 0.2, 1.0)
-    asked.see(at + 0.06, 0.5, 0.9)
+    for number, yaw in enumerate((0.2, 0.2, 0.5, 0.5), 1):
+        asked.see(at + 0.02 * number, yaw, 0.95)
     assert asked.failure == "movedUnasked"
 
 
@@ -102,7 +103,7 @@ def asked_to_turn(frame_s: float = 1 / 15) -> tuple[Challenge, float]:
 @pytest.mark.parametrize(("frame_s", "phase"), [(1 / 15, Phase.TURN), (0.1, Phase.HOLD)])
 def test_a_slow_camera_sees_larger_steps(frame_s: float, phase: Phase) -> None:
     asked, at = asked_to_turn(frame_s)
-    for number, yaw in enumerate((0.0, 0.0, 0.18, 0.66, 0.66), 1):
+    for number, yaw in enumerate((0.0, 0.0, 0.18, 0.18, 0.66, 0.66, 0.66), 1):
         asked.see(at + number * frame_s, yaw, 0.8)
     assert asked.phase is phase
     assert asked.stage == ("turnLeft" if phase is Phase.HOLD else "lookStraight")
@@ -115,7 +116,14 @@ def test_who_moves_unasked_again_and_again_is_a_recording() -> None:
         unasked = asked.phase is Phase.WAIT
         moved += unasked
         asked.see(at, 0.5 if unasked else 0.0, 1.0)
-    assert (asked.failure, moved) == ("movedUnasked", 4)
+    assert (asked.failure, moved) == ("movedUnasked", 6)
+
+
+def test_one_wild_frame_is_nobodys_movement() -> None:
+    asked, at = asked_to_turn()
+    for number, yaw in enumerate((0.0, 1.0, 0.0, -0.9, 0.1, 0.2, 0.3, 0.5, 0.0, 0.5, 0.5), 1):
+        asked.see(at + number / 15, yaw, 0.9)
+    assert asked.phase in (Phase.HOLD, Phase.BACK) and asked.failure == ""
 
 
 def test_frames_without_a_face_only_let_time_pass() -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from drivers.transports.base import Clock, Deadline
 from terminal.face.backend import Backend
-from terminal.face.challenge import Challenge, RandomBelow, draw_turns
+from terminal.face.challenge import Challenge
 from terminal.face.liveness import FrameWatch
 from terminal.face.pad.recording import Meta, Writer
 from terminal.face.session import Session, SessionRules
+from terminal.face.turns import RandomBelow, draw_turns
 from terminal.face.verifier import FaceConfig, FrameSource
 
 CONFIRMATION = "the consent is signed"

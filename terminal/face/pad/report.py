@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from terminal.face.backend import Backend
-from terminal.face.challenge import Challenge, Turn
+from terminal.face.challenge import Challenge
 from terminal.face.liveness import FrameWatch
 from terminal.face.pad.intervals import clopper_pearson
 from terminal.face.pad.recording import LIVE, Recording, RecordingError
 from terminal.face.passive import Passive
 from terminal.face.scores import LEAST_FRAMES, NotAlike, cosine, mean_template
 from terminal.face.session import Kept, Session, SessionRules
+from terminal.face.turns import Turn
 from terminal.face.verifier import FaceConfig
 
 if TYPE_CHECKING:
