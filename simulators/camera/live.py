@@ -21,18 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from simulators.camera.cast import heads
-from simulators.camera.encode import EncodingFailed
-from simulators.camera.head import Head
-from simulators.camera.lobby import Lens, Lobby
-from simulators.camera.motion import Obeys
-from simulators.camera.presentations import (
-    Living,
-    Presentation,
-    Room,
-    Taking,
-    nobody,
-    obeying,
+from simulators.camera.attacks import (
     print_and_person,
     print_bent,
     print_moved,
@@ -41,9 +30,13 @@ from simulators.camera.presentations import (
     replay_interactive,
     replay_session,
     replay_talking,
-    still,
-    two_people,
 )
+from simulators.camera.cast import heads
+from simulators.camera.encode import EncodingFailed
+from simulators.camera.head import Head
+from simulators.camera.lobby import Lens, Lobby
+from simulators.camera.motion import Obeys
+from simulators.camera.presentations import Living, Presentation, Room, Taking, nobody, obeying, still, two_people
 from simulators.process import Loop
 
 FPS = 15.0

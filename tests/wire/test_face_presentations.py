@@ -10,9 +10,10 @@ import pytest
 from face_stage import FPS, EnrolledCustomer, StagedCamera, present
 
 from drivers.transports.memory import VirtualClock
+from simulators.camera.attacks import ATTACKS
 from simulators.camera.cast import heads
 from simulators.camera.head import Head
-from simulators.camera.presentations import ATTACKS, Presentation, obeying, still
+from simulators.camera.presentations import Presentation, obeying, still
 from simulators.camera.scenes import make_scenes
 from terminal.face.backend import Backend, load_backend
 from terminal.face.pad.recorder import record

@@ -20,9 +20,10 @@ from typing import Any
 from face_stage import EnrolledCustomer, Outcome, present
 
 from drivers.transports.base import Deadline, MonotonicClock
+from simulators.camera.attacks import ATTACKS, BEYOND, Maker
 from simulators.camera.cast import heads
 from simulators.camera.head import Head
-from simulators.camera.presentations import ATTACKS, BEYOND, Maker, obeying
+from simulators.camera.presentations import obeying
 from simulators.control import Control
 from terminal.face.backend import Backend, load_backend
 from terminal.face.pad.intervals import clopper_pearson
