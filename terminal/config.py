@@ -56,6 +56,20 @@ class BankSection:
 
 
 @dataclass(frozen=True, slots=True)
+class KeystoreSection:
+    """Absent section: keys in files, data at rest not sealed. `passphrase`: "credential:NAME" or "fd:NUMBER", else `passphrase_file`.
+
+    With `pkcs11_module` a token opens it, and the passphrase is its user PIN.
+    """
+
+    file: Path
+    passphrase: str = ""
+    passphrase_file: Path | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSection:
     """A cassette: `initial` counts only until the journal has its first checkpoint."""
 
@@ -138,6 +152,7 @@ class Config:
     printer: PrinterSection
     kiosk: KioskSection = field(default_factory=KioskSection)
     face: FaceSection | None = None
+    keystore: KeystoreSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def core(self) -> CoreConfig:
@@ -235,7 +250,7 @@ _PLAIN: Mapping[Any, Callable[[Any, str, Path], Any]] = {
 
 def _check(config: Config) -> None:
     """What types alone cannot say."""
-    for section in ("terminal", "bank", "cash", "devices"):
+    for section in ("terminal", "bank", "keystore", "cash", "devices"):
         for refused, sentence in _CHECKS[section](config):
             if refused:
                 raise ConfigError(sentence)
@@ -265,6 +280,20 @@ def _check_bank(config: Config) -> Refusals:
         (not isfinite(config.bank.max_backoff_s + config.bank.boot_spread_s + config.bank.drain_per_s), "bank: every time is finite"),
         (min(config.bank.max_backoff_s, config.bank.drain_per_s) <= 0, "bank.max_backoff_s and bank.drain_per_s are above 0"),
         (config.bank.boot_spread_s < 0, "bank.boot_spread_s is not below 0"),
+    ]
+
+
+def _check_keystore(config: Config) -> Refusals:
+    keystore = config.keystore
+    if keystore is None:
+        return []
+    return [
+        (bool(keystore.passphrase) == (keystore.passphrase_file is not None), "keystore: passphrase or passphrase_file, one of the two"),
+        (
+            bool(keystore.passphrase) and not re.fullmatch(r"credential:[A-Za-z0-9_.-]+|fd:[0-9]+", keystore.passphrase),
+            'keystore.passphrase must be "credential:NAME" or "fd:NUMBER"; a file is named in keystore.passphrase_file',
+        ),
+        ((keystore.pkcs11_module is None) != (not keystore.pkcs11_token), "keystore: pkcs11_module and pkcs11_token go together"),
     ]
 
 
@@ -301,4 +330,4 @@ def _check_devices(config: Config) -> Refusals:
     return refusals
 
 
-_CHECKS = {"terminal": _check_terminal, "bank": _check_bank, "cash": _check_cash, "devices": _check_devices}
+_CHECKS = {"terminal": _check_terminal, "bank": _check_bank, "keystore": _check_keystore, "cash": _check_cash, "devices": _check_devices}

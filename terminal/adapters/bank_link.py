@@ -19,11 +19,12 @@ from terminal.adapters.link_events import LinkEvent, RequestFailed
 from terminal.adapters.link_loop import LinkLoop
 from terminal.adapters.link_means import LinkMeans
 from terminal.adapters.requests_pending import OpenRequest
+from terminal.adapters.sealing import RowSealer
 
 
 class BankLink:
     """Safe to call from any thread; `inbox` is called from the link's thread (and from `request` when there is no link): it must
-    only enqueue. The store at `store_path` must exist. LinkConfigError when a TLS file cannot be used.
+    only enqueue. The store at `store_path` must exist; `sealer` is the store's. LinkConfigError when a TLS file cannot be used.
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class BankLink:
         wall_clock: WallClock = utc_now,
         chance: random.Random | None = None,
         means: LinkMeans | None = None,
+        sealer: RowSealer | None = None,
     ) -> None:
         self._config = config
         self._inbox = inbox
         self._clock = clock or MonotonicClock()
         self._wall_clock = wall_clock
         self._means = means or LinkMeans()
-        self._loop = LinkLoop(config, Path(store_path), inbox, self._clock, wall_clock, chance or random.Random(), self._means)
+        self._loop = LinkLoop(config, Path(store_path), inbox, self._clock, wall_clock, chance or random.Random(), self._means, sealer)
         self._thread = self._means.thread(self._loop.run, "bank-link")
 
     def start(self) -> None:
