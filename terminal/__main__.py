@@ -8,12 +8,16 @@ branch-terminal provision ... --config FILE       keys, certificate, sealing (do
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import signal
 import sys
 from pathlib import Path
 
 from drivers.errors import DeviceError
 from terminal.config import Config, ConfigError, load
+
+AGAIN = 1
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _refuse(sentence: str) -> int:
-    sys.stderr.write(f"branch-terminal: {sentence}\n")
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"branch-terminal: {sentence}\n")
     return 2
 
 
@@ -145,29 +150,52 @@ def _journal(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def serve(config: Config, arguments: argparse.Namespace) -> int:
-    """Run until SIGTERM or Ctrl-C."""
+    """Run until SIGTERM or Ctrl-C, and then until nobody is being served (a second signal ends at once).
+
+    Exit codes: 0 ended as asked; 1 start it again (a disk or link that only a new process can try anew); 2 a person is needed.
+    """
+    from drivers.transports.base import MonotonicClock
     from terminal.adapters.keys import KeyFileError
     from terminal.adapters.keystore import KeystoreError, LockRefused
     from terminal.adapters.link_tls import LinkConfigError
-    from terminal.adapters.store_file import StoreFailed
+    from terminal.adapters.notify import ServiceManager
+    from terminal.adapters.store_file import StoreCorrupt, StoreFailed, StoreMismatch
     from terminal.compose import compose
 
-    def page_ready(port: int) -> None:
-        print(f"kiosk page  http://127.0.0.1:{port}/", flush=True)
-
+    manager = ServiceManager(MonotonicClock())
     try:
-        terminal = compose(config, trace=arguments.trace, page_ready=page_ready)
-    except (KeyFileError, KeystoreError, LockRefused, StoreFailed, DeviceError, LinkConfigError, OSError) as error:
+        terminal = compose(config, trace=arguments.trace, page_ready=lambda port: _say(f"kiosk page  http://127.0.0.1:{port}/"))
+    except (StoreCorrupt, StoreMismatch) as error:
         return _refuse(str(error))
+    except StoreFailed as error:
+        _refuse(str(error))
+        return AGAIN
+    except (KeyFileError, KeystoreError, LockRefused, DeviceError, LinkConfigError, OSError) as error:
+        return _refuse(str(error))
+    asked = itertools.count()
+
+    def on_signal(*_: object) -> None:
+        manager.say("STOPPING=1\nSTATUS=serving the last customer")
+        terminal.agent.stop(at_once=next(asked) > 0)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: terminal.agent.stop())
+        signal.signal(number, on_signal)
     reader = "PC/SC" if config.card.reader == "pcsc" else "the vpcd wire, played by this program (no pcscd)"
-    print(f"terminal    {config.terminal.id} in branch {config.terminal.branch}; card reader: {reader}", flush=True)
+    _say(f"terminal    {config.terminal.id} in branch {config.terminal.branch}; card reader: {reader}")
+    sealer = terminal.store.sealer
+    _say(f"data at rest {f'sealed, key generation {sealer.generation}' if sealer else 'NOT sealed: there is no [keystore] section'}")
+    manager.say("READY=1\nSTATUS=serving")
     try:
-        terminal.agent.run()
+        terminal.agent.run(manager.pulse)
     finally:
         terminal.close()
     return terminal.agent.exit_code
+
+
+def _say(sentence: str) -> None:
+    """Standard output may be closed by whoever started us: that ends nothing."""
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
 
 
 if __name__ == "__main__":

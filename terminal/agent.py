@@ -6,6 +6,7 @@ not take stops the step: the state stays as it was, nothing after it leaves, and
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 from collections.abc import Callable, Mapping
@@ -29,7 +30,10 @@ from terminal.core.views import View, view_of
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
-FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown)
+FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown, e.StopRequested)
+STOP_WITHIN_S = 240.0
+"""A customer who does not come to an end is left behind after that, unless a dispense is open: its outcome is waited for."""
+FAILED = 1
 
 Item = e.Event | Callable[[], None]
 
@@ -102,7 +106,9 @@ class Agent:
         self._shown: tuple[View, int] | None = None
         self._seq = 0
         self._running = True
+        self._stop_at: float | None = None
         self.exit_code = 0
+        """0: ended as asked. 1: to be started again."""
 
     @property
     def ports(self) -> Ports:
@@ -112,21 +118,29 @@ class Agent:
     def plug(self, ports: Ports) -> None:
         self._ports = ports
 
-    def stop(self) -> None:
-        self.inbox.put(self._stop)
+    def stop(self, at_once: bool = False) -> None:
+        """Serve who is there, then end; `at_once`: end between two events. For signal handlers and other threads."""
+        self.inbox.put(self._end if at_once else self._stop)
 
     def _stop(self) -> None:
+        if self._stop_at is None:
+            self._stop_at = self.ports.clock.now() + STOP_WITHIN_S
+        self.take(e.StopRequested())
+
+    def _end(self) -> None:
         self._running = False
 
-    def run(self) -> None:
+    def run(self, pulse: Callable[[], None] = lambda: None) -> None:
+        """`pulse` is called at least every second while the loop goes round: for a watchdog."""
         while self._running:
             self.run_once(LONGEST_WAIT_S)
+            pulse()
 
     def run_once(self, longest_s: float) -> None:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
         now = self.ports.clock.now()
         deadlines = [port.next_deadline() for port in self._children()]
-        due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
+        due = [at for at in (*deadlines, self._timer[1] if self._timer else None, self._stop_at) if at is not None]
         first = min(due, default=now + longest_s)
         wait = max(0.0, min(longest_s, first - now))
         try:
@@ -145,6 +159,8 @@ class Agent:
             self.take(e.TimerExpired(serial))
         for port in self._children():
             port.tick()
+        if self._stop_at is not None and self.ports.clock.now() >= self._stop_at and self.state.open_dispense is None:
+            self._end()
 
     def _children(self) -> list[WorkerPort | PagePort]:
         return [*self.ports.workers.values(), self.ports.page]
@@ -165,7 +181,7 @@ class Agent:
                 self._perform(command)
                 trace.note("command", _name(command), state.phase.value)
         except StoreFailed as error:
-            sys.stderr.write(f"journal: {error}\n")
+            _complain(f"journal: {error}")
             trace.note("fault", "storeFailed", state.phase.value)
             if not self.state.store_failed:
                 self.take(e.StoreFailed())
@@ -187,6 +203,9 @@ class Agent:
                 for message in outgoing:
                     if message.type == "ATMDeviceReport":
                         self.ports.link.report(message.data)
+            case c.EndAgent(failed=failed):
+                self.exit_code = FAILED if failed else self.exit_code
+                self._end()
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
@@ -224,7 +243,8 @@ class Agent:
             case link.LinkDown(reason=reason, final=final):
                 self.take(e.LinkDown(reason))
                 if final:  # its thread has ended for good: only a new process brings it back
-                    self.exit_code, self._running = 1, False
+                    self.exit_code = FAILED
+                    self._stop()
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
                 if command is not None and self.state.pending.get(BANK) == command.request_id:
@@ -238,12 +258,18 @@ class Agent:
             case link.LateResponse(type=type_, data=data):
                 self.take(_late(type_, data))
             case _:
-                sys.stderr.write(f"bank link: {event}\n")
+                _complain(f"bank link: {event}")
 
     @property
     def resting(self) -> bool:
         """Between customers."""
         return self.state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE)
+
+
+def _complain(sentence: str) -> None:
+    """Whoever listened may be gone (a closed pipe): no reason to leave a customer alone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _late(type_: str, data: Mapping[str, Any]) -> e.LateResponseArrived:

@@ -140,9 +140,8 @@ def status(config: Config, keystore: Keystore, now: datetime, as_json: bool) -> 
     else:
         _say(f"terminal     {contents.terminal_id}")
         for one in certificate:
-            _say(
-                f"certificate  {one['name']}  {one['state']:<10} {one['expires'] or 'no certificate yet'}  {one['daysLeft'] or '-'} days left"
-            )
+            until = "no certificate yet" if one["expires"] is None else f"until {one['expires']}, {one['daysLeft']} days left"
+            _say(f"certificate  {one['name']}  {one['state']:<10} {until}")
         _say(f"data key     generation {contents.data_key} seals; there are {', '.join(map(str, sorted(contents.data_keys)))}")
         for table, found in rows.items():
             _say(

@@ -218,6 +218,7 @@ class State:
     devices: Mapping[Device, DeviceState] = field(default_factory=lambda: MappingProxyType({}))
     link_up: bool = False
     store_failed: bool = False
+    stopping: bool = False
     latch: Latch | None = None
     last_transaction: int = 0
     card_present: bool = False

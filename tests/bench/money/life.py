@@ -71,7 +71,9 @@ class Life:
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
-            world.broke("noException", "the agent ended by itself")
+            if not (self.agent.state.store_failed and self.agent.exit_code):
+                world.broke("noException", "the agent ended by itself")
+            world.tell("agent", "ends, to be started again: its journal failed")
         except StoreFailed as error:
             if self.agent is not None:
                 world.broke("noException", f"a failing store ended the agent: {error}")
