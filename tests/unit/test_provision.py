@@ -292,7 +292,7 @@ def test_a_request_that_waits_outlives_a_rotation(here: Technician) -> None:
 
 def test_a_keystore_without_a_certificate_cannot_connect(here: Technician) -> None:
     tls, _ = identities(here, "requested")
-    with pytest.raises(LinkConfigError, match="there is no certificate of this terminal in it .branch-terminal provision."):
+    with pytest.raises(LinkConfigError, match=r"there is no certificate of this terminal in it \(branch-terminal provision\)"):
         tls.context()
     assert days_left(here.keys().read(), NOW) is None
 

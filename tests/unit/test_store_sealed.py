@@ -1,4 +1,4 @@
-"""Data at rest: without the key nothing is read, with it everything; a row that was moved, cut, forged or taken from elsewhere is refused."""
+"""Data at rest: nothing is read without the key; a row that was moved, cut, forged or taken from elsewhere is refused."""
 
 from __future__ import annotations
 
