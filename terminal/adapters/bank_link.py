@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ class BankLink:
     def up(self) -> bool:
         """Connected and subscribed, as far as is known."""
         return self._loop.up and self._thread.is_alive()
+
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """When the certificate that the last connection was made with ends; None without one."""
+        return self._loop.renewal.ends()
 
     def request(self, type_: str, data: Mapping[str, Any], timeout_s: float) -> str:
         """Publish once; the request's id. Exactly one of ResponseArrived and RequestFailed follows in the inbox.

@@ -140,8 +140,13 @@ def install(contents: Contents, text: bytes, ca: Path, now: datetime) -> Content
     return contents.with_identity(Identity(name, state, identity.created, identity.key, identity.csr, pem))
 
 
+def end_of(chain: bytes) -> datetime:
+    """Of the first certificate. ValueError when it is none."""
+    return x509.load_pem_x509_certificates(chain)[0].not_valid_after_utc
+
+
 def expires(identity: Identity) -> datetime:
-    return x509.load_pem_x509_certificates(identity.chain.encode())[0].not_valid_after_utc
+    return end_of(identity.chain.encode())
 
 
 def days_left(contents: Contents, now: datetime) -> int | None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TextIO
 
 from drivers.secret import Secret
-from terminal.adapters.journal import JournalEntry, VerifyResult, read_entries, verify_chain
+from terminal.adapters.journal import JournalEntry, read_entries
+from terminal.adapters.journal_chain import VerifyResult, verify_chain
 from terminal.adapters.keys import KeyFileError, read_key
 from terminal.adapters.sealing import DataKeys
 from terminal.adapters.store_file import row_sealer

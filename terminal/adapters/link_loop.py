@@ -71,7 +71,7 @@ class LinkLoop:
     ) -> None:
         self._config, self._store_path, self._inbox, self._clock, self._wall_clock = config, store_path, inbox, clock, wall_clock
         self._means, self._sealer = means, sealer
-        self._renewal = Renewal(config.tls, inbox)
+        self.renewal = Renewal(config.tls, inbox)
         self.wake = means.wake()
         self.requests: deque[OpenRequest] = deque()
         self.report: dict[str, Any] = {}
@@ -135,7 +135,7 @@ class LinkLoop:
         while self.requests:
             request = self.requests.popleft()
             if self._phase is Phase.UP:
-                self._renewal.asked(now)
+                self.renewal.asked(now)
                 self._pending.add(request)
             else:
                 self._inbox(RequestFailed(request.request_id, "offline"))
@@ -181,7 +181,7 @@ class LinkLoop:
         config, (_, host, port) = self._config, self._config.address()
         password = config.password.reveal() if config.password else None
         return MqttOptions(
-            host, port, config.terminal_id, self._renewal.context(), config.username, password, config.keepalive_s,
+            host, port, config.terminal_id, self.renewal.context(), config.username, password, config.keepalive_s,
             config.connect_timeout_s, config.window, config.clean_start, f"{config.base}/state", self._state("offline"),
         )  # fmt: skip
 
@@ -235,7 +235,7 @@ class LinkLoop:
         if self._shipper is not None:
             self._shipper.connected(now)
         self.up = True
-        self._renewal.stood()
+        self.renewal.stood()
         self._inbox(LinkUp())
 
     def _down(self, reason: str, code: int = 0, planned: bool = False) -> None:
@@ -243,7 +243,7 @@ class LinkLoop:
         now = self._clock.now()
         was_up, self.up = self._phase is Phase.UP, False
         if not was_up:
-            self._renewal.failed()
+            self.renewal.failed()
         if was_up and now - self._up_since >= HELD_S:
             self._backoff.reset()
         if self._session is not None and self._phase is not Phase.CONNECTING:
@@ -266,7 +266,7 @@ class LinkLoop:
         if self._outflow.stalled(now):
             self._down("the broker acknowledges nothing")
             return
-        if self._renewal.due(now):
+        if self.renewal.due(now):
             self._session.disconnect(0.1, self.wake)
             self._down("the connection is made anew with another certificate", planned=True)
             self._deadline = now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from datetime import datetime
 
 from terminal.adapters.link_events import BadMessage, LinkEvent
 from terminal.adapters.link_tls import LinkConfigError, TlsCredentials
@@ -61,6 +62,9 @@ class Renewal:
     def failed(self) -> None:
         if self._credentials is not None:
             self._credentials.failed()
+
+    def ends(self) -> datetime | None:
+        return None if self._credentials is None else self._credentials.ends()
 
     def _tell(self, sentence: str) -> None:
         if sentence != self._told:

@@ -1,8 +1,8 @@
 """What the bank link shows the broker of itself: certificate and key, from files or from the keystore, taken anew for every connection.
 
 Rotation: a certificate that was installed is tried at the next connection. When it has stood (CONNACK, SUBACK) it becomes the active
-one and its predecessor is dropped; as long as it has not, every other attempt is made with the predecessor, so a certificate that the
-broker does not like costs an attempt and no service.
+one and its predecessor is dropped; as long as it has not, the predecessor has its turn after every failed attempt, so a certificate that
+the broker does not like costs an attempt and no service.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import dataclasses
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from terminal.adapters.certificates import load_into
+from terminal.adapters.certificates import end_of, load_into
 from terminal.adapters.keystore import Contents, Identity, Keystore, KeystoreError
 
 
@@ -35,6 +36,9 @@ class TlsCredentials(Protocol):
 
     def failed(self) -> None:
         """It has not."""
+
+    def ends(self) -> datetime | None:
+        """When the certificate of the last context ends; None when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,14 @@ class TlsFiles:
 
     def failed(self) -> None:
         """Files are what they are."""
+
+    def ends(self) -> datetime | None:
+        if self.certificate is None:
+            return None
+        try:
+            return end_of(self.certificate.read_bytes())
+        except (OSError, ValueError):
+            return None
 
 
 class TlsIdentity:
@@ -98,7 +110,10 @@ class TlsIdentity:
 
     def failed(self) -> None:
         if self._shown is not None:
-            self._failed = set() if self._failed else {self._shown.name}
+            self._failed.add(self._shown.name)
+
+    def ends(self) -> datetime | None:
+        return None if self._shown is None else end_of(self._shown.chain.encode())
 
     def _read(self) -> Contents:
         try:
@@ -107,11 +122,13 @@ class TlsIdentity:
             raise LinkConfigError(str(error)) from None
 
     def _next(self, contents: Contents) -> Identity:
-        """The newest installed one first; after a failure one of the others has its turn."""
+        """The newest installed one first; after a failure the others have their turn, the active one last, and then from the beginning."""
         usable = [*reversed(contents.in_state("installed")), *contents.in_state("active")]
         if not usable:
             raise LinkConfigError(f"{self._keystore.path}: there is no certificate of this terminal in it (branch-terminal provision)")
-        return next((one for one in usable if one.name not in self._failed), usable[0])
+        if all(one.name in self._failed for one in usable):
+            self._failed.clear()
+        return next(one for one in usable if one.name not in self._failed)
 
 
 def promoted(contents: Contents, name: str) -> Contents:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Self
 
 from drivers.secret import Secret
-from terminal.adapters import journal, resealing, store_file
+from terminal.adapters import journal, journal_chain, resealing, store_file
 from terminal.adapters.clock import WallClock, iso_ms, utc_now
-from terminal.adapters.journal import Entry, JournalEntry, VerifyResult, plain, plain_text
+from terminal.adapters.journal import Entry, JournalEntry, plain, plain_text
+from terminal.adapters.journal_chain import VerifyResult
 from terminal.adapters.outbox import (
     ACKNOWLEDGED,
     Bounds,
@@ -186,7 +187,7 @@ class Store:
     def verify(self, anchor: tuple[int, str] | None = None) -> VerifyResult:
         """The whole chain, the head, and a head that the bank was told of (`journalseq`, `journalhash`)."""
         with named(self._options.path):
-            return journal.verify_chain(self._database, self._options.head_key, anchor, sealer=self.sealer)
+            return journal_chain.verify_chain(self._database, self._options.head_key, anchor, sealer=self.sealer)
 
     def reseal(self, progress: resealing.Progress = lambda done, of: None) -> resealing.Resealed:
         """Everything that older keys sealed, under the current one; page by page, so it may be interrupted and begun again."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from drivers.secret import Secret
-from terminal.adapters import journal
+from terminal.adapters import journal, journal_chain
 from terminal.adapters.clock import WallClock, iso_ms
 from terminal.adapters.outbox import BUSY_TIMEOUT_S, SCHEMA, Bounds, is_damage
 from terminal.adapters.sealing import DataKeys, RowSealer
@@ -168,5 +168,5 @@ def check(database: sqlite3.Connection, options: StoreOptions) -> None:
         )
     if meta.get("rows_sealed") == "yes" and options.data_keys is None:
         raise StoreMismatch(f"{path}: its rows are sealed, and there is no keystore in the configuration to open them with")
-    if reason := journal.tail_fault(database, options.head_key, TAIL_CHECKED, row_sealer(database, options.data_keys)):
+    if reason := journal_chain.tail_fault(database, options.head_key, TAIL_CHECKED, row_sealer(database, options.data_keys)):
         raise StoreCorrupt(f"{path}: {reason}")

@@ -281,6 +281,16 @@ def test_the_old_certificate_is_kept_until_the_new_one_has_stood(here: Technicia
     assert shown(tls) == new
 
 
+def test_every_certificate_has_its_turn(here: Technician) -> None:
+    """Two that were installed and do not work do not keep the active one from being tried."""
+    tls, (old, second, third) = identities(here, "active", "installed", "installed")
+    turns = []
+    for _ in range(6):
+        turns.append(shown(tls))
+        tls.failed()
+    assert turns == [third, second, old] * 2
+
+
 def test_a_request_that_waits_outlives_a_rotation(here: Technician) -> None:
     tls, (_, new, waiting) = identities(here, "active", "installed", "requested")
     assert shown(tls) == new

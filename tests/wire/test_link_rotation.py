@@ -143,6 +143,7 @@ def test_a_rotation_under_load_loses_nothing(broker: Production, terminal: Termi
     old = terminal.rotate()
     terminal.start()
     assert terminal.states() == {old: "active"}
+    assert terminal.link is not None and terminal.link.certificate_ends == certificates.expires(terminal.keystore.read().identities[0])
     with broker.connect("bank-host") as client:
         bank = Bank(client)
         serve_until(terminal, bank, lambda: terminal.sent >= 20)
@@ -202,6 +203,7 @@ def test_files_that_were_replaced_are_taken_without_a_restart(broker: Production
     for suffix in ("crt", "key"):
         shutil.copy(pki / f"T0001.{suffix}", tmp_path / f"own.{suffix}")
     terminal.start(files)
+    assert terminal.link is not None and terminal.link.certificate_ends is not None
     (tmp_path / "own.key").write_text("half a k")  # caught in the middle of being replaced
     with broker.connect("bank-host") as client:
         bank = Bank(client)
