@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,10 +27,24 @@ QUICK = Options(timeouts=TIMEOUTS, mechanics=4.0, printer_bytes_per_s=9600.0, pi
 PATIENCE_S = 60.0
 
 
+class SealedStage(Stage):
+    """With a keystore, made as a technician makes it."""
+
+    def _write_configuration(self) -> None:
+        super()._write_configuration()
+        file = self.folder / "terminal.toml"
+        file.write_text(f'{file.read_text()}\n[keystore]\nfile = "keystore.json"\npassphrase = "credential:keystore"\n')
+        credentials = Path(self.options.agent_env["CREDENTIALS_DIRECTORY"])
+        credentials.mkdir()
+        (credentials / "keystore").write_text("correct horse battery\n")
+        command = [sys.executable, "-m", "terminal", "provision", "init", "--config", str(file)]
+        subprocess.run(command, check=True, env={**os.environ, **self.options.agent_env}, capture_output=True, timeout=60)
+
+
 @contextlib.contextmanager
-def staged(options: Options) -> Iterator[Scene]:
+def staged(options: Options, kind: type[Stage] = Stage) -> Iterator[Scene]:
     folder = Path(tempfile.mkdtemp(prefix="branch-"))
-    stage = Stage(folder, options)
+    stage = kind(folder, options)
     customer = Customer(stage, lambda *_: None)
     try:
         stage.set()
@@ -97,6 +112,33 @@ def test_a_customer_is_served_to_the_end_before_it_stops() -> None:
         debited, transaction = settled_at_the_bank(scene.stage)
         assert debited == AMOUNT and transaction is not None and transaction["status"] == "settled"
         assert scene.stage.journal("verify").returncode == 0
+
+
+def test_a_killed_agent_goes_on_with_a_sealed_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A withdrawal with everything sealed; the power fails, and recovery reads what it needs. No fact of the customer lies in a file."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    options = replace(QUICK, agent_env={"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
+    with staged(options, SealedStage) as scene:
+        to_card(scene)
+        scene.customer.takes_card()
+        scene.customer.sees("takeCash")
+        scene.customer.goes()
+        scene.stage.children["terminal"].kill()
+        store = scene.stage.folder / "journal.sqlite"
+        raw = b"".join(file.read_bytes() for file in scene.stage.folder.glob("journal*"))
+        assert b"transactionSettled" in raw and b"sealed/1 " in raw
+        for fact in (b"presentedMinor", b"iccRelatedData", b"requestedAmount", b"amountMinor", b"authorisationCode"):
+            assert fact not in raw
+        scene.stage.start_terminal()
+        scene.customer.view = {}
+        scene.customer.sees("idle")
+        debited, _ = settled_at_the_bank(scene.stage)
+        assert debited == AMOUNT
+        assert scene.stage.journal("verify").returncode == 0
+        assert "presentedMinor" in scene.stage.journal("show", "--json").stdout
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+        verified = scene.stage.journal("verify")
+        assert verified.returncode == 0 and "sealed entries were not looked into" in verified.stdout and store.exists()
 
 
 def test_nobody_else_is_served_meanwhile() -> None:
