@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from terminal.adapters.outbox import BUSY_TIMEOUT_S, CLASSES, Bounds, Level, OutboxClass, OutboxRow, level, telemetry_path
+from terminal.adapters.outbox import ACKNOWLEDGED, BUSY_TIMEOUT_S, Bounds, Level, OutboxClass, OutboxRow, levels, telemetry_path
 
 
 class Outbox:
@@ -53,7 +53,7 @@ class Outbox:
         self._of(klass).execute("DELETE FROM outbox WHERE class = ? AND epoch = ? AND seq = ?", (klass, *position))
 
     def levels(self) -> dict[OutboxClass, Level]:
-        return {klass: level(self._of(klass), klass, self._bounds) for klass in CLASSES}
+        return levels(self._main, ACKNOWLEDGED, self._bounds) | levels(self._telemetry, ("telemetry",), self._bounds)
 
     def close(self) -> None:
         self._main.close()

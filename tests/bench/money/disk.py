@@ -40,7 +40,7 @@ class Blank:
 class Disk:
     """`path` is the store's file now; after every end of the agent it is another one with what was left."""
 
-    def __init__(self, folder: Path, blank: Blank, chance: Random) -> None:
+    def __init__(self, folder: Path, blank: Blank, chance: Random, *, telemetry: bool) -> None:
         self._folder = folder
         self._chance = chance
         self._number = 0
@@ -55,7 +55,8 @@ class Disk:
         self.path = folder / "0" / NAME
         self.path.parent.mkdir(parents=True)
         for name, content in blank.files.items():
-            (self.path.parent / name).write_bytes(content)
+            if telemetry or name == NAME:
+                (self.path.parent / name).write_bytes(content)
 
     # --- what SQLite promises
 
