@@ -132,6 +132,15 @@ class Life:
             self.store.close()
         world.look_at({"screen": "dark"})
 
+    def untie(self) -> None:
+        """Everything of it that holds another part of it lets go."""
+        for child in self.children.values():
+            vars(child.pipe).clear()
+            vars(child).clear()
+        for one in (self.agent, self.link, self):
+            if one is not None:
+                vars(one).clear()
+
     def waiting_messages(self) -> int:
         """How many messages the bank has not acknowledged."""
         assert self.store is not None

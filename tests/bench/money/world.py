@@ -345,5 +345,7 @@ class World:
             self.life.end(power=True)
         self.disk.throw_away()
         self.time.forget()
-        for one in (*self.all_lives, *self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
+        for life in self.all_lives:
+            life.untie()
+        for one in (*self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
             vars(one).clear()  # a world is one knot of references: untied here, it does not wait for the collector
