@@ -96,7 +96,9 @@ class Agent:
         self.state = state
         self.inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._badge = badge
-        self._ports: Ports | None = None
+        self.ports: Ports
+        """Plugged in before the first event."""
+        self._children: tuple[WorkerPort | PagePort, ...] = ()
         self._timer: tuple[int, float] | None = None
         self._requests: dict[str, c.Authorise | c.FetchTemplate] = {}
         self._shown: tuple[View, int] | None = None
@@ -104,13 +106,9 @@ class Agent:
         self._running = True
         self.exit_code = 0
 
-    @property
-    def ports(self) -> Ports:
-        assert self._ports is not None, "the agent runs with its ports plugged in"
-        return self._ports
-
     def plug(self, ports: Ports) -> None:
-        self._ports = ports
+        self.ports = ports
+        self._children = (*ports.workers.values(), ports.page)
 
     def stop(self) -> None:
         self.inbox.put(self._stop)
@@ -124,9 +122,11 @@ class Agent:
 
     def run_once(self, longest_s: float) -> None:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
-        now = self.ports.clock.now()
-        deadlines = [port.next_deadline() for port in self._children()]
-        due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
+        clock = self.ports.clock
+        now = clock.now()
+        due = [at for child in self._children if (at := child.next_deadline()) is not None]
+        if self._timer is not None:
+            due.append(self._timer[1])
         first = min(due, default=now + longest_s)
         wait = max(0.0, min(longest_s, first - now))
         try:
@@ -135,7 +135,7 @@ class Agent:
             pass
         else:
             self._do(item)
-        if self.ports.clock.now() >= first:
+        if clock.now() >= first:
             self.elapse()
 
     def elapse(self) -> None:
@@ -143,11 +143,8 @@ class Agent:
         if self._timer is not None and self.ports.clock.now() >= self._timer[1]:
             serial, self._timer = self._timer[0], None
             self.take(e.TimerExpired(serial))
-        for port in self._children():
-            port.tick()
-
-    def _children(self) -> list[WorkerPort | PagePort]:
-        return [*self.ports.workers.values(), self.ports.page]
+        for child in self._children:
+            child.tick()
 
     def _do(self, item: Item) -> None:
         if isinstance(item, e.Event):

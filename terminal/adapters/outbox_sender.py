@@ -62,6 +62,6 @@ class Outbox:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # mode=rw: a store that is not there is the store's business to make or to miss, never the sender's
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     database.execute("PRAGMA synchronous = NORMAL")
     return database
