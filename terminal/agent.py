@@ -100,7 +100,9 @@ class Agent:
         self.state = state
         self.inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._badge = badge
-        self._ports: Ports | None = None
+        self.ports: Ports
+        """Plugged in before the first event."""
+        self._children: tuple[WorkerPort | PagePort, ...] = ()
         self._timer: tuple[int, float] | None = None
         self._requests: dict[str, c.Authorise | c.FetchTemplate] = {}
         self._shown: tuple[View, int] | None = None
@@ -110,13 +112,9 @@ class Agent:
         self.exit_code = 0
         """0: ended as asked. 1: to be started again."""
 
-    @property
-    def ports(self) -> Ports:
-        assert self._ports is not None, "the agent runs with its ports plugged in"
-        return self._ports
-
     def plug(self, ports: Ports) -> None:
-        self._ports = ports
+        self.ports = ports
+        self._children = (*ports.workers.values(), ports.page)
 
     def stop(self, at_once: bool = False) -> None:
         """Serve who is there, then end; `at_once`: end between two events. For signal handlers and other threads."""
@@ -138,9 +136,13 @@ class Agent:
 
     def run_once(self, longest_s: float) -> None:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
-        now = self.ports.clock.now()
-        deadlines = [port.next_deadline() for port in self._children()]
-        due = [at for at in (*deadlines, self._timer[1] if self._timer else None, self._stop_at) if at is not None]
+        clock = self.ports.clock
+        now = clock.now()
+        due = [at for child in self._children if (at := child.next_deadline()) is not None]
+        if self._timer is not None:
+            due.append(self._timer[1])
+        if self._stop_at is not None:
+            due.append(self._stop_at)
         first = min(due, default=now + longest_s)
         wait = max(0.0, min(longest_s, first - now))
         try:
@@ -149,7 +151,7 @@ class Agent:
             pass
         else:
             self._do(item)
-        if self.ports.clock.now() >= first:
+        if clock.now() >= first:
             self.elapse()
 
     def elapse(self) -> None:
@@ -157,13 +159,10 @@ class Agent:
         if self._timer is not None and self.ports.clock.now() >= self._timer[1]:
             serial, self._timer = self._timer[0], None
             self.take(e.TimerExpired(serial))
-        for port in self._children():
-            port.tick()
+        for child in self._children:
+            child.tick()
         if self._stop_at is not None and self.ports.clock.now() >= self._stop_at and self.state.open_dispense is None:
             self._end()
-
-    def _children(self) -> list[WorkerPort | PagePort]:
-        return [*self.ports.workers.values(), self.ports.page]
 
     def _do(self, item: Item) -> None:
         if isinstance(item, e.Event):

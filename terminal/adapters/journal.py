@@ -108,13 +108,13 @@ def plain(value: Any, where: str) -> Any:
         return plain_text(value, where)
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # the concrete types first: asking an abstract one costs much more
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"{where}: a key must be a string, not {type(key).__name__}")
             plain_text(key, f"a key of {where}")
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, (list, tuple, Sequence)) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     raise ValueError(f"{where}: {type(value).__name__} is not a JSON value")
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from terminal.adapters.outbox import (
     ACKNOWLEDGED,
     BUSY_TIMEOUT_S,
-    CLASSES,
     Bounds,
     Level,
     OutboxClass,
     OutboxRow,
-    level,
+    levels,
     telemetry_path,
 )
 from terminal.adapters.sealing import RowSealer, SealError, is_sealed_payload
@@ -102,7 +101,7 @@ class Outbox:
             return None
 
     def levels(self) -> dict[OutboxClass, Level]:
-        return {klass: level(self._of(klass), klass, self._bounds) for klass in CLASSES}
+        return levels(self._main, ACKNOWLEDGED, self._bounds) | levels(self._telemetry, ("telemetry",), self._bounds)
 
     def close(self) -> None:
         self._main.close()
@@ -111,6 +110,6 @@ class Outbox:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # mode=rw: a store that is not there is the store's business to make or to miss, never the sender's
-    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     database.execute("PRAGMA synchronous = NORMAL")
     return database

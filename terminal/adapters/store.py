@@ -32,7 +32,7 @@ from terminal.adapters.outbox import (
     count_dropped,
     depth,
     insert_row,
-    level,
+    levels,
     next_seq,
     telemetry_path,
 )
@@ -199,8 +199,7 @@ class Store:
     def outbox_levels(self) -> dict[OutboxClass, Level]:
         """How full the outbox is."""
         with named(self._options.path):
-            levels = {klass: level(self._database, klass, self._options.bounds) for klass in ACKNOWLEDGED}
-            return {**levels, "telemetry": self._telemetry.level()}
+            return {**levels(self._database, ACKNOWLEDGED, self._options.bounds), "telemetry": self._telemetry.level()}
 
     def close(self) -> None:
         """Idempotent."""

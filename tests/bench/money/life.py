@@ -134,10 +134,20 @@ class Life:
             self.store.close()
         world.look_at({"screen": "dark"})
 
+    def untie(self) -> None:
+        """Everything of it that holds another part of it lets go."""
+        for child in self.children.values():
+            vars(child.pipe).clear()
+            vars(child).clear()
+        for one in (self.agent, self.link, self):
+            if one is not None:
+                vars(one).clear()
+
     def waiting_messages(self) -> int:
         """How many messages the bank has not acknowledged."""
         assert self.store is not None
-        return sum(level.rows for klass, level in self.store.outbox_levels().items() if klass != "telemetry")
+        rows: int = self.store._database.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        return rows
 
     def runs_now(self, *, workers: bool) -> bool:
         """Is it this process (or one of its workers) that runs at this moment?"""

@@ -204,11 +204,18 @@ COSTLY = (
     ("simulators.crypto.emv", "icc_master_key"),
     ("simulators.crypto.emv", "session_key"),
     ("simulators.crypto.emv", "application_cryptogram"),
+    ("simulators.crypto.emv", "arpc_method1"),
     ("simulators.crypto.dukpt_aes", "initial_key"),
     ("simulators.crypto.dukpt_aes", "working_key"),
     ("simulators.devices.pinpad_vault", "unwrap"),
-    ("simulators.bank.__main__", "decrypt_pin"),
     ("drivers.emv.oda", "PublicKey.recover"),
+    ("drivers.emv.reading", "parse"),
+    ("drivers.emv.reading", "parse_one"),
+    ("drivers.emv.reading", "parse_dol"),
+    ("drivers.emv.selection", "parse_one"),
+    ("drivers.emv.session", "parse"),
+    ("drivers.emv.cryptogram", "parse"),
+    ("drivers.emv.issuer", "parse"),
 )
 """Functions without memory of what they were asked: module, name."""
 OPEN = "open_box"
