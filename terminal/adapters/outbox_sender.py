@@ -43,7 +43,10 @@ class Outbox:
         self._sealer, self._complain = sealer, complain
         self._refused: set[tuple[str, int, int]] = set()
         self._main = _connect(path)
-        self._telemetry = _connect(telemetry_path(path))
+        self._telemetry = self._connect_telemetry(path)
+
+    def _connect_telemetry(self, path: Path) -> sqlite3.Connection:
+        return _connect(telemetry_path(path))
 
     def _of(self, klass: OutboxClass) -> sqlite3.Connection:
         return self._telemetry if klass == "telemetry" else self._main

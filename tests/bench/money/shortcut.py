@@ -16,7 +16,7 @@ import terminal.adapters.store as store
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
 from terminal.adapters.outbox import ACKNOWLEDGED, Bounds, Level, OutboxClass, OutboxRow, Outgoing, Stamp, levels
-from terminal.adapters.outbox_sender import Outbox, _connect
+from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.telemetry import TelemetryFile
 from terminal.workers.services import dispenser, pin_pad, printer
 from terminal.workers.wire import decode, encode
@@ -46,7 +46,7 @@ class ShortWire:
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
         store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
-        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[attr-defined]
+        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[assignment, attr-defined]
 
     def encode(self, message: Any) -> bytes:
         if not self.on:
@@ -80,9 +80,8 @@ class NoTelemetry:
 class OneFileOutbox(Outbox):
     """`terminal.adapters.outbox_sender.Outbox` where nobody stores telemetry."""
 
-    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
-        self._bounds = bounds or Bounds()
-        self._main = self._telemetry = _connect(path)
+    def _connect_telemetry(self, path: Path) -> sqlite3.Connection:
+        return self._main
 
     def pending(self, klass: OutboxClass, after: tuple[int, int], limit: int) -> list[OutboxRow]:
         return [] if klass == "telemetry" else super().pending(klass, after, limit)
