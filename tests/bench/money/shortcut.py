@@ -6,6 +6,7 @@ The eighth (`Schedule.whole`) takes the long way, and so does every story that i
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ class ShortWire:
         self._held.clear()
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
-        store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
+        store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[attr-defined]
         link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[assignment, attr-defined]
 
     def encode(self, message: Any) -> bytes:
