@@ -46,8 +46,8 @@ class ShortWire:
         self._held.clear()
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
-        store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[attr-defined]
-        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[assignment, attr-defined]
+        store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
+        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[attr-defined]
 
     def encode(self, message: Any) -> bytes:
         if not self.on:
