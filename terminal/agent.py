@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from drivers.transports.base import Clock
 from terminal.adapters import link_events as link
-from terminal.adapters.bank_messages import Sealer, answer_of, code_of, request_of
+from terminal.adapters.bank_messages import BankRequest, Sealer, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store_file import StoreFailed
@@ -26,7 +26,8 @@ from terminal.core import events as e
 from terminal.core.model import Device, Phase, State
 from terminal.core.session import step
 from terminal.core.steps import BANK
-from terminal.core.views import View, view_of
+from terminal.core.view import View
+from terminal.core.views import view_of
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
@@ -104,9 +105,9 @@ class Agent:
         """Plugged in before the first event."""
         self._children: tuple[WorkerPort | PagePort, ...] = ()
         self._timer: tuple[int, float] | None = None
-        self._requests: dict[str, c.Authorise | c.FetchTemplate] = {}
+        self._requests: dict[str, BankRequest] = {}
         self._shown: tuple[View, int] | None = None
-        self._seq = 0
+        self._seq = self._pressable_from = 0
         self._running = True
         self._stop_at: float | None = None
         self.exit_code = 0
@@ -208,27 +209,41 @@ class Agent:
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
-                type_, data = request_of(command, self.ports.sealer)
-                self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
+                self._ask_bank(command)
+            case c.ManageFace():
+                try:
+                    self._ask_bank(command)
+                except ValueError:  # a worker's template that is no JSON of a message: nothing was sent
+                    self.inbox.put(e.RequestFailed(command.request_id, "unsendable"))
             case c.PrintReceipt():
                 lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
                 self.ports.workers[command.device].send(replace(command, lines=lines))
+            case c.EnrolFace():
+                sealer = self.ports.sealer
+                self.ports.workers[command.device].send(replace(command, recipient_key=sealer.public_key, key_id=sealer.key_id))
             case c.DeviceCommand():
                 self.ports.workers[command.device].send(command)
+
+    def _ask_bank(self, command: BankRequest) -> None:
+        """ValueError when it cannot be made into a message."""
+        type_, data = request_of(command, self.ports.sealer)
+        self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
 
     def _show(self) -> None:
         view = view_of(self.state)
         if (view, self.state.timer) != self._shown:
-            self._shown = (view, self.state.timer)
+            before, self._shown = self._shown, (view, self.state.timer)
             self._seq += 1
+            if before is None or before[1] != self.state.timer or not view.presses_pass(before[0]):
+                self._pressable_from = self._seq
             self.ports.trace.note("view", view.screen, self.state.phase.value)
             self.ports.page.show(view_message(view, self._seq, self.state.config.currency, self._badge))
 
     # --- what comes from outside, made into core events
 
     def pressed(self, seq: int, option: str) -> None:
-        """From the page; a press made on an older view is dropped."""
-        if seq == self._seq:
+        """From the page; a press made on an older view is dropped, unless only the guidance before the camera has changed since."""
+        if self._pressable_from <= seq <= self._seq:
             self.take(e.Pressed(option))
 
     def from_link(self, event: link.LinkEvent) -> None:

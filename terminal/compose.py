@@ -170,6 +170,8 @@ def _plain(section: Any) -> dict[str, Any]:
 def _page_arguments(config: Config) -> list[str]:
     kiosk = config.kiosk
     arguments = ["--port", str(kiosk.port), "--pixel-pitch-mm", str(kiosk.pixel_pitch_mm)]
+    if config.face is not None:
+        arguments += ["--mirror", str(config.face.mirror)]
     return [*arguments, "--frame-origin", kiosk.frame_origin] if kiosk.frame_origin else arguments
 
 

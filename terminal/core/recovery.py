@@ -60,7 +60,7 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
         if line.kind in CHECKPOINTS:
             first_start, units, latch, last = False, units_from_json(data["units"]), latch_from_json(data["latch"]), data["lastTransaction"]
             open_transaction = open_dispense = None
-        elif line.kind == "transactionStarted":
+        elif line.kind in ("transactionStarted", "faceServiceStarted"):
             last = max(last, data["number"])
         elif line.kind == "authorisationRequested":
             open_transaction = OpenTransaction(transaction_id, data["amountMinor"], "")

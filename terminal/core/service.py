@@ -25,7 +25,7 @@ from terminal.core.events import (
     StoreFailed,
     TimerExpired,
 )
-from terminal.core.model import Device, DeviceState, DeviceStatus, Failure, OpenDispense, Phase, State
+from terminal.core.model import Device, DeviceState, DeviceStatus, FaceSight, Failure, OpenDispense, Phase, State
 from terminal.core.settling import checkpoint, settle_dispensed, settle_in_doubt, settle_not_executed, settle_without_cash
 from terminal.core.steps import Step, ask, goto, online, record, stay, stop_entry, with_device
 from terminal.core.values import replace
@@ -34,7 +34,10 @@ LAST_STATUS_S = 30.0
 INITIALISE_S = 30.0
 END_AFTER_S = 60.0
 """From resting with a journal that failed to the end of the process: a disk that stays full costs a restart a minute, not a loop."""
-TOLD = (Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING)
+TOLD = (
+    *(Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING),
+    *(Phase.FACE_SERVICE_DONE, Phase.PRINTING_CONFIRMATION),
+)
 
 
 def reasons_out_of_service(state: State) -> tuple[str, ...]:
@@ -62,7 +65,7 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
 def rest(state: State, *commands: Command) -> Step:
     """Between two customers: idle when all is well, out of service when not; a card that is still there is given back first."""
     state = replace(state, transaction=None, card=None, candidates=(), entry="", mask=0, hint="", failure=None, language_chosen=False)
-    state = replace(state, language=state.config.language, receipt_printed=False)
+    state = replace(state, language=state.config.language, receipt_printed=False, sight=FaceSight(), service=None)
     reasons = reasons_out_of_service(state)
     if state.card_present:
         return goto(state, Phase.EJECTING, *commands, seconds=state.config.timeouts.take_card_s)

@@ -19,7 +19,7 @@ from terminal.adapters.trace import FileTrace, NoTrace
 from terminal.agent import STOP_WITHIN_S, Agent, Ports
 from terminal.core import commands as c
 from terminal.core import events as e
-from terminal.core.model import Device, Phase, PinBlock, State
+from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.recovery import Recovered
 from terminal.core.service import END_AFTER_S
 
@@ -97,6 +97,8 @@ class Link:
 
 
 class Box:
+    public_key, key_id = "04ab", "bank-2026"
+
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> Mapping[str, Any]:
         return {"ciphertext": "00"}
 
@@ -104,13 +106,13 @@ class Box:
 class Bench:
     """An agent with all its ports played."""
 
-    def __init__(self, trace: Path | None = None) -> None:
+    def __init__(self, trace: Path | None = None, **settings: Any) -> None:
         self.log: list[Any] = []
         self.clock = VirtualClock(100.0)
         self.journal, self.link, self.page = Journal(self.log), Link(self.log), Page()
         self.workers = {device: Worker(self.log) for device in Device}
         self.trace = FileTrace(trace, self.clock) if trace else NoTrace()
-        self.agent = Agent(State(config()), "DEMO")
+        self.agent = Agent(State(config(**settings)), "DEMO")
         wall = lambda: datetime(2026, 11, 22, 8, 0, tzinfo=UTC)  # noqa: E731
         self.agent.plug(Ports(self.clock, wall, self.journal, self.link, Box(), self.workers, self.page, self.trace))
         self.agent.take(e.Started(Recovered()))
@@ -119,7 +121,7 @@ class Bench:
         self.agent.take(answer(self.workers[whose].commands[-1].command_id, **fields))
 
     def open(self) -> Bench:
-        for device in (Device.CARD_READER, Device.PIN_PAD, Device.PRINTER):
+        for device in (Device.CARD_READER, Device.PIN_PAD, Device.PRINTER, Device.FACE):
             self.agent.take(e.DeviceOnline(device))
         self.agent.from_link(link.LinkUp())
         self.drain()
@@ -128,7 +130,7 @@ class Bench:
         assert self.agent.state.phase is Phase.IDLE
         return self
 
-    def to_bank(self) -> Bench:
+    def to_amounts(self) -> Bench:
         self.agent.take(e.CardInserted())
         self.answer(Device.CARD_READER, e.ApplicationsRead, candidates=(DEBIT,))
         self.answer(Device.CARD_READER, e.ApplicationSelected, card=CARD)
@@ -136,10 +138,39 @@ class Bench:
         for key in ("digit", "digit", "digit", "digit", "enter"):
             self.agent.take(e.KeyPressed(key))
         self.answer(Device.PIN_PAD, e.PinBlockMade, pin_block=PinBlock("iso9564-4", Secret(BLOCK), "KSN1"))
+        return self
+
+    def to_bank(self) -> Bench:
+        self.to_amounts()
         self.press("amount:20000")
         self.answer(Device.DISPENSER, e.DispenserPrepared, baseline=NOTHING_BEFORE)
         self.answer(Device.CARD_READER, e.FirstCryptogramMade, kind="ARQC", field55="9f26")
         assert self.agent.state.phase is Phase.AUTHORISING
+        return self
+
+    def to_camera(self) -> Bench:
+        """A face step-up from 200 yuan on, up to the open camera."""
+        self.to_amounts()
+        self.press("amount:20000")
+        self.press("goOn")
+        self.answer(Device.FACE, e.FaceKeyMade, public_key="04ab")
+        sealed = {"transactionId": "T0001-00000001", "response": "APPR", "template": {"box": {}}}
+        self.agent.from_link(link.ResponseArrived("request-1", "ATMInquiryResponse", sealed))
+        self.drain()
+        assert self.agent.state.phase is Phase.VERIFYING_FACE
+        return self
+
+    def to_enrolling(self) -> Bench:
+        self.to_amounts()
+        self.press("faceServices")
+        self.answer(Device.CARD_READER, e.FirstCryptogramMade, kind="ARQC", field55="9f26")
+        opened = {"transactionId": "T0001-00000001", "service": "open", "attempt": 1, "response": "APPR"}
+        self.agent.from_link(link.ResponseArrived("request-1", "ATMFaceManagementResponse", opened))
+        self.drain()
+        self.answer(Device.CARD_READER, e.SecondCryptogramMade, kind="TC", data="9f27")
+        self.press("enrol")
+        self.press("agree")
+        assert self.agent.state.phase is Phase.ENROLLING_FACE
         return self
 
     def to_cash(self) -> Bench:
@@ -482,3 +513,49 @@ def test_nobody_listening_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -
     bench.journal.full = True
     bench.agent.take(e.DeviceLost(Device.PRINTER, "workerLost"))
     assert bench.agent.state.store_failed and running(bench)
+
+
+# --- the face step
+
+
+def test_another_way_counts_though_guidance_has_changed_since_it_was_pressed() -> None:
+    """Guidance comes many times a second: a press must not be lost because the view it was made on is a tenth of a second old."""
+    bench = Bench(face_from_minor=20_000).open().to_camera()
+    pressed_on = bench.page.views[-1]["seq"]
+    for step in range(5):
+        bench.answer(Device.FACE, e.FaceProgress, stage="turnLeft", hint="", done=step, of=5)
+    assert bench.page.views[-1]["seq"] == pressed_on + 5 and bench.page.views[-1]["mirror"]["done"] == 4
+    bench.agent.pressed(pressed_on, "otherWay")
+    assert bench.agent.state.phase is Phase.CHOOSING_AMOUNT and bench.log[-1] == "StopFace"
+
+
+def test_a_press_from_before_the_camera_is_stale() -> None:
+    bench = Bench(face_from_minor=20_000).open().to_camera()
+    before = next(view["seq"] for view in bench.page.views if view["screen"] == "faceNotice")
+    bench.agent.pressed(before, "otherWay")
+    assert bench.agent.state.phase is Phase.VERIFYING_FACE
+
+
+def test_another_language_makes_older_presses_stale() -> None:
+    bench = Bench(face_from_minor=20_000).open().to_camera()
+    seq = bench.page.views[-1]["seq"]
+    bench.press("language:en")
+    bench.agent.pressed(seq, "otherWay")
+    assert bench.agent.state.phase is Phase.VERIFYING_FACE
+
+
+def test_the_agent_gives_the_face_worker_the_banks_key() -> None:
+    bench = Bench(face_from_minor=20_000).open().to_enrolling()
+    command = bench.workers[Device.FACE].commands[-1]
+    assert isinstance(command, c.EnrolFace) and (command.recipient_key, command.key_id) == ("04ab", "bank-2026")
+    assert bench.log[-2:] == ["faceConsent", "EnrolFace"]
+
+
+@pytest.mark.parametrize("template", ["no JSON", "[1, 2", '"text"'])
+def test_a_template_that_is_no_message_ends_the_enrolment_and_not_the_agent(template: str) -> None:
+    bench = Bench(face_from_minor=20_000).open().to_enrolling()
+    bench.answer(Device.FACE, e.FaceEnrolled, decision="accepted", template=Secret(template), evidence=FaceEvidence())
+    bench.drain()
+    assert bench.agent.state.phase in (Phase.FACE_SERVICE_DONE, Phase.STORING_FACE)
+    if bench.agent.state.phase is Phase.FACE_SERVICE_DONE:
+        assert bench.page.views[-1]["title"] == "未能登记您的人脸"

@@ -32,7 +32,6 @@ from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
 from terminal.workers.services.dispenser import DispenserService
-from terminal.workers.services.face import FaceService
 from terminal.workers.services.pin_pad import PinPadService
 from terminal.workers.services.printer import PrinterService
 from terminal.workers.supervisor import WorkerProcess
@@ -230,8 +229,7 @@ class Life:
         return program
 
     def _face_worker(self, pipe: MemoryPipe) -> None:
-        eye: Any = ScriptedEye(self.world)
-        self._run(pipe, FaceService(eye, self.world.clock), lambda service: False, lambda: None)
+        self._run(pipe, ScriptedEye(self.world, pipe), lambda service: False, lambda: None)
 
     def _run(self, pipe: MemoryPipe, service: Any, quiet: Callable[[Any], bool], release: Callable[[], object]) -> None:
         first_line(pipe)

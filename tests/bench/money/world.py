@@ -97,7 +97,9 @@ class World:
         self.lines = {line.name: line for line in (self.dispenser_line, self.pad, self.printer)}
         self.slot: WatchedSlot = self._setting.slot(self.point)
         self.broker = MemoryBroker(self.time.later)
-        self.bank = BankAtBroker(self._setting.bank_host(schedule.seed, self.wall), self.time, self.broker, self.wall, self.tell)
+        self.bank = BankAtBroker(
+            self._setting.bank_host(schedule.seed, self.wall, risky=schedule.risky), self.time, self.broker, self.wall, self.tell
+        )
         self.bank.point = self.point
 
     # --- time, story, moments
