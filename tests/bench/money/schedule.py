@@ -158,18 +158,22 @@ class Draw:
         return f"t={self.chance.uniform(0.0, 30.0 * customers):.3f}"
 
 
+ON_THE_WAY = ("broker/", "bank/ackSilent", "bank/crash", "bank/down", "bank/stops")
+"""What delays or loses messages matters most when the next customer's come behind them."""
+
+
 def draw(seed: int, make_fault: Any) -> Schedule:
     """The schedule of a seed. `make_fault(chance)` draws a kind with its arguments."""
     chance = Random(f"schedule/{seed}")
     drawing = Draw(chance)
-    customers = tuple(drawing.customer() for _ in range(chance.choices((1, 2, 3), (84, 14, 2))[0]))
+    drawn = [make_fault(chance) for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0])]
+    company = any(kind.startswith(ON_THE_WAY) for kind, _ in drawn)
+    number = chance.choices((1, 2, 3), (50, 45, 5) if company else (86, 12, 2))[0]
+    customers = tuple(drawing.customer() for _ in range(number))
     face = chance.random() < 0.06
     if face:
         customers = tuple(drawing.with_face(customer) for customer in customers)
-    faults = []
-    for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0]):
-        kind, arguments = make_fault(chance)
-        faults.append(Fault(drawing.moment(len(customers)), kind, tuple(sorted(arguments.items()))))
+    faults = [Fault(drawing.moment(number), kind, tuple(sorted(arguments.items()))) for kind, arguments in drawn]
     return Schedule(
         seed,
         customers,

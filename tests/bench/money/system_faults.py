@@ -101,7 +101,8 @@ def _broker(fault: str) -> Strike:
     return strike
 
 
-for _fault in ("lose", "duplicate", "reorder", "muteAck", "refuse"):
+kind("broker/lose", 1.0, leaf=("txn", "txn", "event", "/ack", "auth", "auth/resp", ""), count=(1, 2, 3, 4, 5))(_broker("lose"))
+for _fault in ("duplicate", "reorder", "muteAck", "refuse"):
     kind(f"broker/{_fault}", 0.7, leaf=("txn", "/ack", "auth", "auth/resp", ""), count=(1, 2, 5))(_broker(_fault))
 
 
