@@ -77,7 +77,7 @@ def instead(digs: Digs, old: Callable[..., Any], new: Callable[..., Any]) -> Non
 
 def catalogue() -> None:
     """Importing them fills MUTANTS."""
-    for name in ("money.planting", "money.planting_afterwards"):
+    for name in ("money.planting", "money.planting_afterwards", "money.planting_limits"):
         importlib.import_module(name)
 
 
