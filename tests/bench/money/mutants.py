@@ -16,6 +16,7 @@ from typing import Any
 
 from money.play import play
 from money.pool import Bar, on_all_cores, schedule_of, setting
+from terminal.core import cash
 from terminal.core.session import TRANSITIONS, Row
 
 Digs = list[Callable[[], None]]
@@ -89,10 +90,12 @@ def planted(name: str) -> Iterator[None]:
     digs: Digs = []
     try:
         MUTANTS[name].plant(digs)
+        cash._mix.cache_clear()  # what was remembered without the bug, and afterwards with it
         yield
     finally:
         for dig in reversed(digs):
             dig()
+        cash._mix.cache_clear()
 
 
 def hunt(job: tuple[str, int, int]) -> Found:
