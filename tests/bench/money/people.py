@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from money.world import World
 
 PATIENCE_S = 130.0
+NOBODY_S = 15.0
+"""So long nobody stands there when somebody has walked away."""
 SLOW_S = 1.5
 """Whose pace this is lets a screen go away by itself."""
 AWAY = ("idle", "outOfService")
@@ -61,6 +63,7 @@ class Person:
                 return
             if screen == plan.leaves_at:
                 world.tell("customer", "walks away")
+                self._wait(NOBODY_S)
                 return
             if screen == plan.pulls_at:
                 self._take_card("pulls out")
