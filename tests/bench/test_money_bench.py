@@ -8,11 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from money import explore, mutants
 from money.faults import draw_fault
-from money.kinds import KINDS
+from money.kinds import DOUBT, KINDS
 from money.play import Outcome, play, story_lines
 from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
 from money.schedule import Customer, Fault, Schedule, draw
@@ -232,6 +233,20 @@ def test_what_stands_still_goes_on_where_it_was(kind: str, moment: str, seconds:
 
 
 # --- caution has a reason
+
+
+AROUND_THE_DISPENSE = ("send<Dispense#1", "send>Dispense#1", "note#1", "note#3", "event CommandFailed#1", "send>AskLastStatus#1")
+HARMLESS = [kind for kind in KINDS.values() if DOUBT not in kind.leads and kind.name.startswith(("dispenser/", "wire/cashDispenser/"))]
+
+
+def test_faults_that_justify_no_doubt_leave_none_together_either() -> None:
+    chance = Random("harmless")
+    for seed in range(200):
+        kinds = chance.sample(HARMLESS, 3)
+        faults = [Fault(chance.choice(AROUND_THE_DISPENSE), kind.name, tuple(kind.draw(chance).items())) for kind in kinds]
+        survives = chance.choice(("nothing", "reset", "power", "finished"))
+        outcome = play(Schedule(seed, (CUSTOMER,), tuple(faults), survives=survives, whole=False), setting())
+        assert outcome.wrong == () and outcome.latched != "outcomeUnknown", [str(fault) for fault in faults]
 
 
 def test_an_empty_cassette_puts_no_other_out_of_use() -> None:

@@ -51,13 +51,16 @@ def _answer(fault: str) -> Strike:
     return strike
 
 
+NO_WORD = ("nak", "silent", "delay_reply")
+"""Not heard, or not answered for longer than anybody waits."""
+
 for _fault in ANSWER_FAULTS:
     _more: dict[str, tuple[Any, ...]] = {"count": (1, 2, 4), "command": (None, 0x52, 0x52, 0x55, 0x50)}
     if _fault == "delay_reply":
         _more["seconds"] = (5.0, 0.7, 30.0)
     if _fault == "flood_before_reply":
         _more["size"] = (1000, 40, 70_000)
-    kind(f"dispenser/{_fault}", 0.6, *((DOUBT,) if _fault in ("nak", "silent") else ()), **_more)(_answer(_fault))
+    kind(f"dispenser/{_fault}", 0.6, *((DOUBT,) if _fault in NO_WORD else ()), **_more)(_answer(_fault))
 
 
 @kind("dispenser/powerOff", 1.5, DOUBT, FAULT, seconds=LONG_AWAY)
@@ -83,10 +86,16 @@ def jam(world: World, where: str, after_notes: int) -> Effect:
 
 @kind("dispenser/doubleNote", 1.0, COUNTERS, reported=(2, 1), count=(1, 2))
 def double_note(world: World, reported: int, count: int) -> Effect:
-    doubles = world.dispenser.mechanics.doubles
     world.dispenser_line.hand("double_note", count=count, reported=reported)
-    armed = len(doubles)
-    return lambda: len(doubles) < armed
+    return _with_the_next_pick(world, world.dispenser.mechanics.doubles, count)
+
+
+def _with_the_next_pick(world: World, coming: list[int], more: int) -> Effect:
+    """One of those that wait in the list since now, or were there before, was taken from it: what is first in it comes first."""
+    armed = world.dispenser.armed
+    used = armed[id(coming)] - (len(coming) - more)
+    armed[id(coming)] += more
+    return lambda: armed[id(coming)] - len(coming) > used
 
 
 @kind("dispenser/rejectStorm", 0.7, COUNTERS, reported=(2, 1))
@@ -120,10 +129,8 @@ def cassette_removed(world: World, unit: int, seconds: float) -> Effect:
 
 @kind("dispenser/wrongNote", 0.7, COUNTERS, unit=(2, 1, 3))
 def wrong_note(world: World, unit: int) -> Effect:
-    foreign = world.dispenser.mechanics.foreign
     world.dispenser_line.hand("foreign_note", unit=unit)
-    armed = len(foreign)
-    return lambda: len(foreign) < armed
+    return _with_the_next_pick(world, world.dispenser.mechanics.foreign, 1)
 
 
 @kind("dispenser/noteLeftInExit", 1.0, FAULT, COUNTERS, unit=(1, 2), place=("exit", "ejt", "chk"))

@@ -43,6 +43,8 @@ class WitnessedDispenser(Dispenser):
         self._point = point
         self.errors: set[int] = set()
         """With which movements have ended."""
+        self.armed: Counter[int] = Counter()
+        """By the mechanics' list (its id): how many coming notes were ever put into it."""
 
     def _finish(self, counts: Counts, at: float) -> None:
         self.errors.add(counts.error)
