@@ -135,10 +135,12 @@ def main(seed: int, most: int) -> tuple[dict[str, Any], bool]:
     catalogue()
 
     jobs = [(name, seed, most) for name in MUTANTS]
-    found = sorted(on_all_cores(hunt, jobs, len(jobs), lambda _: 1, Bar("planted bugs")), key=lambda one: one.name)
-    width = max(len(one.name) for one in found)
-    for one in found:
+    width = max(map(len, MUTANTS))
+    found = []
+    for one in on_all_cores(hunt, jobs, len(jobs), lambda _: 1, Bar("planted bugs")):
+        found.append(one)
         sys.stdout.write(f"{one.name:<{width}}  {_how(one)}\n{'':<{width}}  {MUTANTS[one.name].says}\n")
+        sys.stdout.flush()
     caught = [one for one in found if one.seed is not None]
     latest = max((one.after for one in caught), default=0)
     news = sorted({seed for one in found for seed in one.without})

@@ -88,7 +88,7 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
                 world.told["txn"] += 1
             else:
                 release_dispenser(config, BY, opened)
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:  # ValueError: what the terminal shows as latched is not in its journal
         return [("reconciliation", str(error))]
     world.start_life()
     rest(world)
