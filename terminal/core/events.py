@@ -81,9 +81,15 @@ class DeviceNoted(Event):
     detail: str
 
 
+NOT_SENT = "notSent"
+
+
 @dataclass(frozen=True, slots=True)
 class CommandFailed(Event):
-    """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost, unexpected."""
+    """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost, unexpected.
+
+    workerLost with the name NOT_SENT: there was no worker that could have read the command.
+    """
 
     command_id: int
     device: Device

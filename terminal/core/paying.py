@@ -7,6 +7,7 @@ from terminal.core.authorising import fail
 from terminal.core.commands import Command, Dispense, EndAgent, PrintReceipt
 from terminal.core.customer import begin
 from terminal.core.events import (
+    NOT_SENT,
     CardInserted,
     CardRemoved,
     CommandFailed,
@@ -67,7 +68,8 @@ def on_dispense_failed(state: State, event: CommandFailed) -> Step:
     if event.kind == "deviceFault" and state.open_dispense is not None:
         state, settled = settle_not_executed(state, state.open_dispense)
         return tell_customer(replace(state, dispenser_ready=False), None, settled)
-    not_heard = event.kind in ("linkError", "protocolError")  # it never left; a missing acknowledgement proves nothing (decision 0010)
+    # it never left; a missing acknowledgement proves nothing (decision 0010)
+    not_heard = event.kind in ("linkError", "protocolError") or event.name == NOT_SENT
     if not_heard and state.open_dispense is not None:
         state = replace(state, open_dispense=replace(state.open_dispense, heard=False))
     return resolve(state, Phase.RESOLVING)

@@ -13,7 +13,7 @@ from typing import Any
 
 from drivers.transports.base import Clock
 from terminal.core.commands import DeviceCommand
-from terminal.core.events import CommandFailed, DeviceGaveUp, DeviceLost, Event, FaceProgress
+from terminal.core.events import NOT_SENT, CommandFailed, DeviceGaveUp, DeviceLost, Event, FaceProgress
 from terminal.core.model import Device
 from terminal.workers.children import Child, Spawn, Supervised
 from terminal.workers.wire import WireError, decode, encode
@@ -51,7 +51,8 @@ class WorkerProcess(Supervised):
         if self._generation == 0:  # wanted before its turn to start
             self._start()
         if self._child is None or not self._child.send(encode(command)):
-            self._inbox(CommandFailed(command.command_id, command.device, "workerLost", "workerLost"))
+            # such a line is shorter than PIPE_BUF: it is in the pipe whole, or nobody is left who could read any of it
+            self._inbox(CommandFailed(command.command_id, command.device, "workerLost", NOT_SENT))
             return
         if command.has_answer:
             self._in_flight[command.command_id] = self._clock.now() + command.deadline_s + GRACE_S

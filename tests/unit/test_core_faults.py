@@ -402,10 +402,12 @@ def test_the_answer_is_lost_and_last_status_knows() -> None:
     assert len(story.dispenses()) == 1
 
 
-def test_the_command_never_arrived() -> None:
-    """The line failed before anything was sent, and LAST STATUS has not changed."""
+@pytest.mark.parametrize("how", [("linkError", "linkError"), ("workerLost", e.NOT_SENT)])
+def test_the_command_never_arrived(how: tuple[str, str]) -> None:
+    """The line failed before anything was sent, or there was no worker to take the command; and LAST STATUS has not changed."""
     story = paying()
-    assert story >> failed(Device.DISPENSER, "linkError", "linkError") << [c.AskLastStatus, Phase.RESOLVING]
+    kind, name = how
+    assert story >> failed(Device.DISPENSER, name, kind) << [c.AskLastStatus, Phase.RESOLVING]
     assert story >> last_status(NOTHING_BEFORE) << [recorded("transactionSettled", advice="FAIL"), Phase.FAILED]
     assert story.state.units == config().units
     assert story >> time_out << [Phase.IDLE]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from money.children import HEARTBEAT_S, Line, MemoryChild, MemoryPipe, Program, first_line
+from money.deadlines import Deadlines
 from money.eyes import Reader, ScriptedEye
 from money.inbox import MemoryInbox, MemoryThread, MemoryWake
 from money.lines import Line as SerialLine
@@ -20,6 +21,7 @@ from money.network import MemorySession
 from money.ports import TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
 from money.sched import Task
 from money.shortcut import DirectPage
+from money.stops import stop_child
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.link_means import LinkMeans
 from terminal.adapters.store import Store
@@ -55,7 +57,9 @@ class Life:
         self.agent: Agent | None = None
         self.store: Store | None = None
         self.link: BankLink | None = None
-        self._orders: dict[Device, TappedWorker] = {}
+        self.stopped_at: float | None = None
+        self.stood_still_s = 0.0
+        self.deadlines = Deadlines(self)
         self._direct: DirectPage | None = None
         self._identities = iter(f"{world.schedule.seed}-{number}-{n}" for n in range(1_000_000))
         self.tasks.append(world.time.spawn(f"agent {number}", self._main))
@@ -86,21 +90,20 @@ class Life:
         self.store = Store.open(world.disk.path, world.config.terminal.id, world.config.terminal.branch, wall_clock=world.wall)
         world.disk.opened()
         recovered = recovered_from(self.store, world.config)
-        inbox = MemoryInbox(world.time)
+        inbox = self._inbox = MemoryInbox(world.time)
         agent = self.agent = Agent(State(world.config.core()), inbox=inbox)
         self.link = BankLink(
-            world.link_config, world.disk.path, agent.from_link, clock=world.clock, wall_clock=world.wall, chance=world.chance,
+            world.link_config, world.disk.path, self._from_link, clock=world.clock, wall_clock=world.wall, chance=world.chance,
             means=LinkMeans(self._session, self._thread, lambda: MemoryWake(world.time), lambda: next(self._identities)),
         )  # fmt: skip
         workers = {
-            device: WorkerProcess(device, {}, world.clock, inbox.put, spawn=self._spawner(device, program))
+            device: WorkerProcess(device, {}, world.clock, self._heard, spawn=self._spawner(device, program))
             for device, program in self._programs().items()
         }
         page: Any = DirectPage(world)
         if world.schedule.whole:
             page = PageProcess([], world.clock, inbox.put, agent.pressed, lambda port: None, spawn=self._spawner("page", self._page))
         self._direct = None if world.schedule.whole else page
-        self._orders = {device: TappedWorker(self, port) for device, port in workers.items()}
         agent.plug(
             Ports(
                 world.clock,
@@ -108,7 +111,7 @@ class Life:
                 TappedJournal(self, self.store),
                 TappedLink(self, self.link),
                 world.sealer,
-                self._orders,
+                {device: TappedWorker(self, port) for device, port in workers.items()},
                 TappedPage(self, page),
                 TappedTrace(self),
             )
@@ -118,8 +121,10 @@ class Life:
 
     def end(self, *, power: bool) -> None:
         """The process is gone, in the middle of whatever it did. Its workers notice at their pipe, or go with the power."""
-        self.alive = False
         world = self.world
+        if not world.closing:
+            self.check_deadlines()
+        self.alive = False
         if not world.closing:
             world.disk.survive(power=power)
         for child in self.children.values():
@@ -159,9 +164,25 @@ class Life:
         if self.alive:
             self.world.point(name)
 
-    def overdue(self) -> Iterator[str]:
-        for order in self._orders.values():
-            yield from order.overdue()
+    @property
+    def time(self) -> float:
+        """Seconds, without those in which this process stood still."""
+        return (self.world.now if self.stopped_at is None else self.stopped_at) - self.stood_still_s
+
+    def check_deadlines(self) -> None:
+        if self.agent is not None:
+            for late in self.deadlines.overdue(self.agent.state.phase.value):
+                self.world.broke("deadlines", late)
+
+    def _heard(self, item: Any) -> None:
+        """What a worker's supervisor tells the agent."""
+        self.deadlines.answered(getattr(item, "command_id", None))
+        self._inbox.put(item)
+
+    def _from_link(self, event: Any) -> None:
+        assert self.agent is not None
+        self.deadlines.answered(getattr(event, "request_id", None))
+        self.agent.from_link(event)
 
     def _session(self, options: Any) -> MemorySession:
         return MemorySession(options, self.world.time, self.world.broker, self.point, self.world.published)
@@ -244,19 +265,30 @@ class Life:
         """The kiosk page: what it is shown is what people see."""
         self.world.page_of(self, pipe)
 
-    def kill_worker(self, device: Device) -> None:
+    def kill_worker(self, device: Device) -> bool:
+        """False when it does not run."""
         child = self.children.get(device)
-        if child is not None and self.alive:
-            self.world.tell("fault", f"kill -9 {child.name}")
-            child.kill()
+        if child is None or not self.alive or child.task.done or child.task.dead:
+            return False
+        self.world.tell("fault", f"kill -9 {child.name}")
+        child.kill()
+        return True
 
-    def kill_page(self) -> None:
+    def kill_page(self) -> bool:
         child = self.children.get("page")
         if child is not None and self.alive:
             child.kill()
             self.world.look_at({"screen": "dark"})
         elif self._direct is not None and self.alive:
             self._direct.restart()
+        return self.alive
+
+    def stop_page(self, seconds: float | None) -> bool:
+        """False when there is none."""
+        if self._direct is not None:
+            self._direct.stop(seconds)
+            return self.alive
+        return stop_child(self.world, self.children.get("page"), seconds)
 
     def press(self, seq: int, option: str) -> None:
         """Somebody's finger on the screen."""
@@ -264,8 +296,8 @@ class Life:
             return
         agent, page = self.agent, self.children.get("page")
         if self._direct is not None:
-            agent.inbox.put(lambda: agent.pressed(seq, option))
-        elif page is not None and not page.task.done:
+            self._direct.pressed(lambda: agent.inbox.put(lambda: agent.pressed(seq, option)))
+        elif page is not None and not page.task.done and not page.task.stopped:
             page._say(json.dumps({"pressed": {"seq": seq, "id": option}}).encode())
 
 

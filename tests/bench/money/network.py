@@ -36,10 +36,9 @@ class MemorySession:
     def connect(self) -> None:
         self._schedule.sleep(CONNECT_S)
         try:
-            self._broker.connect(self._connection)
+            self._broker.connect(self._connection, lambda: self._tell(Connected(self._options.window)))
         except BrokerDown:
             raise MqttUnreachable("the broker: connection refused") from None
-        self._tell(Connected(self._options.window))
 
     def subscribe(self, topics: list[str]) -> None:
         self._broker.subscribe(self._connection, topics)
@@ -111,14 +110,18 @@ class BankAtBroker:
         self.faults = Faults(self.host.planned)
         self.alive = True
         self.received = 0
-        self._life = 0
+        self.lives = 0
+        self._held: list[Callable[[], None]] | None = None
         self._connection: Connection | None = None
         self._connect()
 
     def _connect(self) -> None:
+        if self._held is not None:
+            self._held.append(self._connect)
+            return
         if not self.alive or self._connection is not None:
             return
-        life = self._life
+        life = self.lives
         connection = Connection("bank-host", None, lambda packet: self._arrived(life, packet), self._lost)
         try:
             self._broker.connect(connection, persistent=True)
@@ -136,10 +139,20 @@ class BankAtBroker:
         """kill -9 of the host; it comes back with what its disk has."""
         connection, self._connection = self._connection, None
         self.alive = False
-        self._life += 1
+        self._held = None
+        self.lives += 1
         if connection is not None:
             self._broker.disconnect(connection, clean=False)
         self._schedule.later(away_s, self._start)
+
+    def stop(self) -> None:
+        """Its process stands still: it reads nothing, and what it was about to say stays unsaid."""
+        self._held = [] if self._held is None else self._held
+
+    def go_on(self) -> None:
+        held, self._held = self._held or [], None
+        for action in held:
+            action()
 
     def _start(self) -> None:
         if self.alive:
@@ -157,11 +170,14 @@ class BankAtBroker:
         self._schedule.later(delay, lambda: self._handle(life, packet))
 
     def _handle(self, life: int, packet: Packet) -> None:
-        if life != self._life or not self.alive or self.faults.down:
+        if self._held is not None:
+            self._held.append(lambda: self._handle(life, packet))
+            return
+        if life != self.lives or not self.alive or self.faults.down:
             return
         base, leaf = packet.topic.rsplit("/", 1)
         self.point(f"bank<{leaf}")
-        if life != self._life:
+        if life != self.lives:
             return
         self.received += 1
         try:
@@ -169,8 +185,8 @@ class BankAtBroker:
         except sqlite3.Error as error:
             raise AssertionError(f"the bank's own store failed: {error}") from error
         self.point(f"bank>{leaf}")
-        if life != self._life or (leaf == "txn" and self.faults.crash_before_ack):
-            if life == self._life:
+        if life != self.lives or (leaf == "txn" and self.faults.crash_before_ack):
+            if life == self.lives:
                 self.crash(2.0)
             return
         for answer_leaf, message in answers:
@@ -184,10 +200,13 @@ class BankAtBroker:
             json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(),
             correlation=packet.correlation if to_auth else b"",
         )
-        life = self._life
+        life = self.lives
         for number in range(how.times):
             self._schedule.later(how.delay_s + number * HOP_S, lambda: self._send(life, answer))
 
     def _send(self, life: int, answer: Packet) -> None:
-        if life == self._life and self._connection is not None:
+        if self._held is not None:
+            self._held.append(lambda: self._send(life, answer))
+            return
+        if life == self.lives and self._connection is not None:
             self._broker.publish(self._connection, answer, lambda reason: None)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from terminal.adapters.store import Store
 from terminal.core import commands as c
-from terminal.workers.supervisor import GRACE_S
 
 if TYPE_CHECKING:
     from money.life import Life
-
-SLACK_S = 0.2
 
 
 class TappedJournal:
@@ -51,20 +48,14 @@ class _Child:
 
 
 class TappedWorker(_Child):
-    """Also the watch on deadlines: a command that is neither answered nor given up by its deadline is overdue."""
-
     def send(self, command: c.DeviceCommand) -> None:
         name = type(command).__name__
         self._life.point(f"send<{name}")
         self._life.world.ordered(command)
+        if command.has_answer:
+            self._life.deadlines.asked(command.command_id, f"{name} of {command.device.value}", command.deadline_s)
         self._port.send(command)
         self._life.point(f"send>{name}")
-
-    def overdue(self) -> Iterator[str]:
-        now = self._life.world.now
-        for number, at in self._port._in_flight.items():
-            if now > at + GRACE_S + SLACK_S:
-                yield f"command {number} of {self._port.device.value} was due at {at:.1f} s"
 
 
 class TappedPage(_Child):
@@ -80,6 +71,7 @@ class TappedLink:
     def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str:
         self._life.point(f"request<{type}")
         request_id: str = self._port.request(type, data, timeout_s)
+        self._life.deadlines.asked(request_id, type, timeout_s)
         self._life.point(f"request>{type}")
         return request_id
 
@@ -95,12 +87,20 @@ class TappedTrace:
 
     def __init__(self, life: Life) -> None:
         self._life = life
+        self._first = ("", "")
 
     def note(self, kind: str, name: str, phase: str) -> None:
+        """A row of the table is taken when its event was not ignored."""
         world = self._life.world
         if kind == "event":
-            world.taken.add((phase, name))
+            self._life.deadlines.event(phase, name)
+            row = (phase, name)
+            self._first = ("", "") if row in world.taken else row
+            world.taken.add(row)
             world.tell("agent", f"{phase} <- {name}")
             self._life.point(f"event {name}")
+        elif name == "Ignore":
+            world.taken.discard(self._first)
+            self._life.deadlines.ignored()
         elif kind != "view":
             world.tell("agent", f"{phase} -> {name}")

@@ -7,7 +7,7 @@ The eighth (`Schedule.whole`) takes the long way, and so does every story that i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import terminal.adapters.link_loop as link_loop
 import terminal.adapters.store as store
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
+from money.stops import PAGE_S
 from terminal.adapters.outbox import ACKNOWLEDGED, Bounds, Level, OutboxClass, OutboxRow, Outgoing, Stamp, levels
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.telemetry import TelemetryFile
@@ -99,13 +100,34 @@ class DirectPage:
     def __init__(self, world: World) -> None:
         self._world = world
         self._last: Mapping[str, Any] = {"screen": "dark"}
+        self._held: list[Callable[[], None]] | None = None
 
     def show(self, view: Mapping[str, Any]) -> None:
         self._last = view
-        self._world.look_at(view)
+        if self._held is None:
+            self._world.look_at(view)
+
+    def pressed(self, press: Callable[[], None]) -> None:
+        if self._held is None:
+            press()
+        else:
+            self._held.append(press)
+
+    def stop(self, seconds: float | None) -> None:
+        """It hangs: an old view, and presses that go nowhere, until it goes on or was killed for its silence."""
+        self._held = []
+        killed = seconds is None or seconds > PAGE_S
+        self._world.time.later(min(seconds or PAGE_S, PAGE_S), self.restart if killed else self._go_on)
+
+    def _go_on(self) -> None:
+        held, self._held = self._held or [], None
+        for press in held:
+            press()
+        self._world.look_at(self._last)
 
     def restart(self) -> None:
         """As after a kill: dark, then the last view again."""
+        self._held = None
         self._world.look_at({"screen": "dark"})
         self._world.time.later(self.DARK_S, lambda: self._world.look_at(self._last))
 
