@@ -62,6 +62,14 @@ def word(data: dict[str, Any], name: str, *, optional: bool = False) -> str | No
     return value
 
 
+def line(data: dict[str, Any], name: str) -> str:
+    """Text for a person, made fit to show; "" when there is none."""
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        raise Refused("badData", f"data.{name} is not text")
+    return "".join(one for one in (value or "")[:200] if one.isprintable())
+
+
 def whole(data: dict[str, Any], name: str) -> int | None:
     value = data.get(name)
     if value is None:
@@ -128,7 +136,7 @@ def _put(picture: Picture, name: str, one: str, value: dict[str, Any], key: Key)
 
 
 def _device(data: dict[str, Any]) -> dict[str, Any]:
-    return {"device": word(data, "device"), "detail": word(data, "detail", optional=True)}
+    return {"device": word(data, "device"), "detail": line(data, "detail")}
 
 
 def _devices(data: dict[str, Any]) -> dict[str, Any] | None:

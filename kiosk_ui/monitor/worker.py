@@ -205,7 +205,13 @@ def acknowledgement(ack: Ack, now: int) -> bytes:
         "subject": ack.base,
     }
     return encode(
-        {**fields, "time": utc_text(now), "datacontenttype": "application/json", "dataschema": "smart-branch:ack:1", "data": data}
+        {
+            **fields,
+            "time": utc_text(now),
+            "datacontenttype": "application/json",
+            "dataschema": "smart-branch:ATMCompletionAcknowledgement:1",
+            "data": data,
+        }
     )
 
 

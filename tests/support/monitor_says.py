@@ -8,16 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
-NAMES = {
-    "ATMDeviceReport": "state",
-    "TelemetryReport": "telemetry",
-    "DeviceStatusChanged": "deviceStatusChanged",
-    "CashUnitChanged": "cashUnitChanged",
-    "ATMExceptionAdvice": "alarm",
-    "ATMDeviceControlResult": "commandResult",
-    "ATMWithdrawalCompletionAdvice": "completionAdvice",
-    "ConfigurationReported": "reported",
-}
 CLASSES = {"event": "audit", "cmd/resp": "audit", "alarm": "alarm", "txn": "txn", "telemetry": "telemetry"}
 UNITS = ((10_000, "1"), (5_000, "2"), (2_000, "3"), (1_000, "4"))
 
@@ -56,7 +46,7 @@ class Terminal:
         if klass:
             self.seq[klass] += 1
             found |= {"id": f"{self.name}/{klass}/{self.epoch}/{self.seq[klass]}", "epoch": self.epoch, "seq": self.seq[klass]}
-        found |= {"datacontenttype": "application/json", "dataschema": f"smart-branch:{NAMES.get(kind, 'event')}:1", "data": data}
+        found |= {"datacontenttype": "application/json", "dataschema": f"smart-branch:{kind}:1", "data": data}
         return found | more
 
     def says(self, leaf: str, kind: str, data: dict[str, Any], **more: Any) -> tuple[str, bytes]:
