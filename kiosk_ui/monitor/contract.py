@@ -55,6 +55,7 @@ class Message:
     digest: str
     retained: bool = False
     version: int = 1
+    journal: int = 0
 
 
 def read(topic: str, payload: bytes, *, retained: bool = False) -> Message:
@@ -88,6 +89,7 @@ def read(topic: str, payload: bytes, *, retained: bool = False) -> Message:
         digest([fields["type"], data]),
         retained,
         _version(fields.get("dataschema")),
+        _journal(fields.get("journalseq")),
     )
 
 
@@ -137,6 +139,11 @@ def _number(fields: dict[str, Any], name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_NUMBER:
         raise Refused("badNumber", f"{name} is not an integer from 1 on")
     return value
+
+
+def _journal(value: object) -> int:
+    """The number of the terminal's newest journal entry when it stored the message; 0 when it does not say."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER else 0
 
 
 def _time(value: object) -> int:

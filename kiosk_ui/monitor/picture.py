@@ -45,6 +45,7 @@ def heard(picture: Picture, message: Message, received: int) -> None:
 
 def apply(picture: Picture, message: Message, received: int) -> None:
     """The part of the picture that the message is about. Refused, with the picture unchanged, when its data does not read."""
+    picture["journal"] = max(picture.get("journal", 0), message.journal)
     key = [min(message.at, received + AHEAD_MS), message.epoch or MAX_NUMBER, message.seq, message.digest[:12]]
     change = _CHANGES.get((message.leaf, message.type))
     if change is not None:

@@ -31,7 +31,9 @@ def _history(one: Terminal, now: int, chance: random.Random) -> list[Said]:
             status = chance.choices(["SCSS", "FAIL", "DOBT"], [60, 3, 1])[0]
             at = now - hour * HOUR_MS + chance.randrange(HOUR_MS)
             found.append(one.advice(status, notes=chance.randrange(1, 20), at=at, failure="MALF" if status == "FAIL" else None))
-        found.append(one.telemetry(at=now - hour * HOUR_MS, notesMoved=chance.randrange(60), jams=int(chance.random() < 0.03), transactions=busy))
+        found.append(
+            one.telemetry(at=now - hour * HOUR_MS, notesMoved=chance.randrange(60), jams=int(chance.random() < 0.03), transactions=busy)
+        )
     return found
 
 
@@ -41,7 +43,11 @@ def _present(one: Terminal, now: int, chance: random.Random) -> list[Said]:
     counts = (6 if low else 120 + number % 70, 90 + number % 60, 0 if number % 29 == 7 else 150, 180)
     more: dict[str, object] = {}
     if number % 31 == 1:
-        more = {"service": "outOfService", "reasons": ["cashDispenser"], "latched": {"transactionId": f"{one.name}-00000017", "cause": "outcomeUnknown"}}
+        more = {
+            "service": "outOfService",
+            "reasons": ["cashDispenser"],
+            "latched": {"transactionId": f"{one.name}-00000017", "cause": "outcomeUnknown"},
+        }
     elif number % 41 == 3:
         more = {"service": "outOfService", "reasons": ["outOfServiceByOperator"]}
     if number % 23 == 6:
@@ -52,16 +58,23 @@ def _present(one: Terminal, now: int, chance: random.Random) -> list[Said]:
 def _trouble(one: Terminal, now: int) -> list[Said]:
     number, found = int(one.name[1:]), []
     if number % 31 == 1:
-        found.append(one.device("cashDispenser", "hardwareError", "jamExit", at=now - 32 * 60_000))
+        found.append(one.device("cashDispenser", "hardwareError", "jamExit", at=now - 33_000))
         cause = f"{one.name}/cashOutLatched/cashDispenser/1"
-        found.append(one.alarm("cashOutLatched", device="cashDispenser", severity="critical", at=now - 32 * 60_000, evidence={"sensor": "exit"}))
+        found.append(
+            one.alarm("cashOutLatched", device="cashDispenser", severity="critical", at=now - 32 * 60_000, evidence={"sensor": "exit"})
+        )
         found.append(one.alarm("terminalOutOfService", severity="critical", at=now - 31 * 60_000, cause=cause, suppressed=True))
     if number % 13 == 4:
-        found += [one.cash("1", 6, replenishment="low"), one.alarm("cashUnitLow", severity="warning", at=now - 95 * 60_000, evidence={"unit": "1"})]
+        found += [
+            one.cash("1", 6, replenishment="low"),
+            one.alarm("cashUnitLow", severity="warning", at=now - 95 * 60_000, evidence={"unit": "1"}),
+        ]
     if number % 19 == 2:
         found += [one.device("printer", "hardwareError", "paperJam"), one.alarm("deviceFault", device="printer", severity="minor")]
     if number % 37 == 9:
-        found.append(one.alarm("serviceSoon", device="cashDispenser", severity="minor", at=now - 6 * HOUR_MS, evidence={"score": 7, "jams": 5}))
+        found.append(
+            one.alarm("serviceSoon", device="cashDispenser", severity="minor", at=now - 6 * HOUR_MS, evidence={"score": 7, "jams": 5})
+        )
     if number % 47 == 11:
         found += [one.alarm("hostUnreachable", at=now - 3 * HOUR_MS), one.alarm("hostUnreachable", "returned", at=now - 2 * HOUR_MS)]
     return found

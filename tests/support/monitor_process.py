@@ -34,7 +34,9 @@ branches = ["B*"]
 
 def configuration(folder: Path, broker: str, *, database: str = "sqlite:monitor.sqlite", more: str = "", port: int = 0) -> Path:
     path = folder / "monitor.toml"
-    text = f'[broker]\nurl = "{broker}"\nmax_backoff_s = 1.0\n[database]\nurl = "{database}"\n[server]\nport = {port}\n[ingest]\nworkers = 2\n'
+    text = (
+        f'[broker]\nurl = "{broker}"\nmax_backoff_s = 1.0\n[database]\nurl = "{database}"\n[server]\nport = {port}\n[ingest]\nworkers = 2\n'
+    )
     path.write_text(text + "[threshold]\noffline_alarm_after_s = 60\n" + REGIONS + more, encoding="utf-8")
     return path
 
@@ -76,7 +78,9 @@ class MonitorProcess:
             self.log.append(line.rstrip())
 
     def worker_pids(self) -> list[int]:
-        found = subprocess.run(["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        found = subprocess.run(
+            ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ).stdout
         return [int(line.split()[0]) for line in found.splitlines() if re.search(r"kiosk_ui\.monitor\.worker", line)]
 
     def stop(self) -> None:

@@ -153,7 +153,7 @@ def terminal(request: Request) -> Response:
             "picture": picture,
             "alarms": alarms.listed(connection, now, monitor.fleet.offline(), terminal=name, every=True, most=50),
             "commands": [camel(one) for one in sent],
-            "events": events_of(connection, name, None, 60),
+            "events": events_of(connection, name, None, 25),
             "hours": _customer_hours(connection, name, now),
             "gaps": gaps_of(connection, [name]),
         }
