@@ -58,7 +58,7 @@ class Workers:
 
     def _start(self, number: int, now: float) -> None:
         command = [sys.executable, "-m", "kiosk_ui.monitor.worker", "--config", str(self._path), "--number", str(number)]
-        self._children[number] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+        self._children[number] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         self._started[number] = now
 
     def pids(self) -> dict[int, int]:

@@ -120,7 +120,7 @@ class Worker:
         if self._complained:
             say(f"worker {self._number}: connected again")
         self._complained = False
-        sys.stdout.write("subscribed\n")
+        sys.stdout.write(f"worker {self._number} subscribed\n")
         sys.stdout.flush()
 
     def _arrived(self, message: Arrived) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.cookiejar
 import json
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -63,9 +63,20 @@ class MonitorProcess:
         for thread in self._threads:
             thread.start()
         try:
-            self.url = self.said.get(timeout=WITHIN_S).split()[1]
+            self.url = self.wait_for("monitor ").split()[1]
         except queue.Empty:
             raise AssertionError("\n".join(self.log)) from None
+
+    def wait_for(self, beginning: str) -> str:
+        while not (line := self.said.get(timeout=WITHIN_S)).startswith(beginning):
+            pass
+        return line
+
+    def wait_subscribed(self, workers: int) -> None:
+        """Each has its share of the subscription."""
+        ready: set[str] = set()
+        while len(ready) < workers:
+            ready.add(self.wait_for("worker "))
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -78,10 +89,13 @@ class MonitorProcess:
             self.log.append(line.rstrip())
 
     def worker_pids(self) -> list[int]:
-        found = subprocess.run(
-            ["ps", "--ppid", str(self.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
-        ).stdout
-        return [int(line.split()[0]) for line in found.splitlines() if re.search(r"kiosk_ui\.monitor\.worker", line)]
+        found = []
+        for line in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            for pid in line.read_text().split():
+                with contextlib.suppress(OSError):
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+                    found += [int(pid)] if b"kiosk_ui.monitor.worker" in command else []
+        return found
 
     def stop(self) -> None:
         self.process.terminate()
