@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, NoReturn
 
 MAX_MESSAGE_BYTES = 65_536
@@ -115,7 +116,7 @@ def utc_text(ms: int) -> str:
 
 def _object(payload: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(payload.decode(), parse_constant=_refuse_constant)
+        found = json.loads(payload.decode(), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise Refused("notJson", "it is not JSON in UTF-8") from None
     if not isinstance(found, dict):
@@ -125,6 +126,14 @@ def _object(payload: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """1e999 reads as infinity, which no JSON can carry on."""
+    found = float(text)
+    if not isfinite(found):
+        raise ValueError("too large")
+    return found
 
 
 def _text(fields: dict[str, Any], name: str, form: re.Pattern[str]) -> str:

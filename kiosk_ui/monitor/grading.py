@@ -141,7 +141,8 @@ def _faults(one: Summary) -> list[str]:
     if one.latched:
         found.append("cashOutLatched")
     if one.service == "outOfService" and not (one.reasons and BY_A_PERSON.issuperset(one.reasons)):
-        found.extend(reason for reason in one.reasons if reason not in BY_A_PERSON and reason not in found)
+        said_below = {name for name, status in one.devices if status not in NO_FAULT}
+        found.extend(reason for reason in one.reasons if reason not in BY_A_PERSON | said_below and reason not in found)
         found.extend(["outOfService"] if not one.reasons else [])
     for name, status in one.devices:
         if status in TAMPERED:

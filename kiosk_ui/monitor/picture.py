@@ -45,13 +45,13 @@ def heard(picture: Picture, message: Message, received: int) -> None:
 
 def apply(picture: Picture, message: Message, received: int) -> None:
     """The part of the picture that the message is about. Refused, with the picture unchanged, when its data does not read."""
-    picture["journal"] = max(picture.get("journal", 0), message.journal)
     key = [min(message.at, received + AHEAD_MS), message.epoch or MAX_NUMBER, message.seq, message.digest[:12]]
     change = _CHANGES.get((message.leaf, message.type))
     if change is not None:
         change(picture, message.data, key)
     elif message.leaf in ONE_TYPE:
         raise Refused("unknownType", f"{message.leaf} carries {ONE_TYPE[message.leaf]}")
+    picture["journal"] = max(picture.get("journal", 0), message.journal)
 
 
 def word(data: dict[str, Any], name: str, *, optional: bool = False) -> str | None:
@@ -187,14 +187,14 @@ def _unit_changed(picture: Picture, data: dict[str, Any], key: Key) -> None:
 
 
 def _reported(picture: Picture, data: dict[str, Any], key: Key) -> None:
-    version, state = whole(data, "version"), word(data, "state")
+    version, state, reason = whole(data, "version"), word(data, "state"), word(data, "reason", optional=True)
     if _newer(key, picture, "reportedKey"):
         picture["reportedKey"] = key
         picture["reported"] = {
             "version": version,
             "state": state,
             "active": data.get("active"),
-            "reason": word(data, "reason", optional=True),
+            "reason": reason,
             "at": key[0],
         }
 

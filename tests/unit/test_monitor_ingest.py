@@ -123,6 +123,7 @@ BAD: list[tuple[str, Any]] = [
     ("oversized", lambda t: (f"{t.base}/event", b"{" + b" " * 70_000 + b"}")),
     ("notJson", lambda t: (f"{t.base}/event", b"\xff\xfe")),
     ("notJson", lambda t: (f"{t.base}/event", b'{"a": NaN}')),
+    ("notJson", lambda t: (f"{t.base}/event", b'{"a": 1e999}')),
     ("notJson", lambda t: (f"{t.base}/event", b"[" * 60_000)),
     ("notOurTopic", lambda t: ("bank/v1/B001/T0001/elsewhere", b"{}")),
     ("notOurTopic", lambda t: ("bank/v1/B001/T\x00/event", b"{}")),

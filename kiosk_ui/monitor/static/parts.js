@@ -73,7 +73,7 @@ export function empty(text) {
 
 // A scrolling region can be reached by keyboard.
 export function table(label, head, rows, extra = "") {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
+  return html`<div class="scroll" tabindex="0" role="group" aria-label=${label}>
     <table class=${extra}><thead><tr>${head.map((one) => html`<th scope="col" class=${one === t("column.do") ? "do" : nothing}>${one}</th>`)}</tr></thead><tbody>${rows}</tbody></table>
   </div>`;
 }

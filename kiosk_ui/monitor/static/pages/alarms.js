@@ -61,7 +61,7 @@ async function details(one, session, reload) {
       <label>${t("alarm.text")}<textarea name="text" rows="3" maxlength="500"></textarea></label>
       <div class="two">
         <label>${t("alarm.owner")}<select name="owner">${people.map((name) => html`<option ?selected=${name === (one.owner ?? session.name)}>${name}</option>`)}</select></label>
-        <label>${t("alarm.hours")}<select name="hours">${SHELF_H.map((hours) => html`<option value=${hours}>${t("hours", { n: number(hours) })}</option>`)}</select></label>
+        <label>${t("alarm.hours")}<select name="hours">${SHELF_H.map((hours) => html`<option value=${hours}>${span(hours * 3_600_000)}</option>`)}</select></label>
       </div>`,
     confirm: t("alarm.do.it"),
     doIt: async ({ action, text, owner, hours }) => {

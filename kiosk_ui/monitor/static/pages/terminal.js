@@ -105,7 +105,7 @@ export function terminalPage({ session, redraw, reload, argument }) {
     const standing = found.alarms.filter((one) => one.standing !== "closed").sort((a, b) => (a.aside !== "") - (b.aside !== ""));
     const past = found.alarms.filter((one) => one.standing === "closed");
     return html`<p class="crumb"><a href="#/overview">${t("page.overview")}</a> › ${argument}</p>${head()}
-      <div class="terminal-grid">${devices()}${cash()}${facts()}${charts()}</div>
+      <div class="terminal-grid ${found.line.link === "offline" ? "stale" : ""}">${devices()}${cash()}${facts()}${charts()}</div>
       ${missingPart(found.gaps, session, reload)}
       <section class="panel" aria-labelledby="terminal-alarms"><h2 id="terminal-alarms">${t("page.alarms")}</h2>
         ${standing.length + past.length ? table(t("page.alarms"), alarmHead(false), alarmRows([...standing, ...past.slice(0, 8)], { session, reload, now: found.now, whole: false })) : empty(t("alarms.none"))}</section>
