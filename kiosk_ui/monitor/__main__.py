@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="branch-monitor", description="Central monitoring of terminals.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     serve = verbs.add_parser("serve", parents=[common], help="ingest, pages and API (what happens without a verb)")
+    serve.add_argument("--stdin-eof", action="store_true", help="end when standard input closes")
     serve.add_argument("--workers", type=_workers, help="ingest processes, instead of the configuration's")
     user = verbs.add_parser("user", help="people who may sign in").add_subparsers(dest="what", required=True)
     for what in ("add", "password", "role", "close", "list"):
@@ -102,7 +103,7 @@ def _key(path: Path) -> int:
 def _serve(arguments: argparse.Namespace, config: Config, database: Database) -> int:
     if arguments.workers:
         config = replace(config, ingest=replace(config.ingest, workers=arguments.workers))
-    return run(arguments.config, config, database)
+    return run(arguments.config, config, database, stdin_eof=arguments.stdin_eof)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -40,7 +40,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`klass`, `epoch` and `seq` are "" and 0 on `state` and `reported`. Times in ms since 1970 UTC; `at` is the terminal's own."""
+    """`klass`, `epoch` and `seq` are "" and 0 on `state` and `reported`. Times in ms since 1970 UTC; `at` is the terminal's own.
+
+    `digest` is of the value in classes that are acknowledged, else of the bytes.
+    """
 
     base: str
     branch: str
@@ -87,7 +90,7 @@ def read(topic: str, payload: bytes, *, retained: bool = False) -> Message:
         _number(fields, "epoch") if klass else 0,
         _number(fields, "seq") if klass else 0,
         data,
-        digest([fields["type"], data]),
+        digest([fields["type"], data]) if klass in ACKNOWLEDGED else hashlib.sha256(payload).hexdigest(),
         retained,
         _version(fields.get("dataschema")),
         _journal(fields.get("journalseq")),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -138,7 +140,7 @@ async def _watch(workers: Workers, server: uvicorn.Server, over: asyncio.Event) 
     over.set()
 
 
-async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket) -> None:
+async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket, stdin_eof: bool) -> None:
     over = asyncio.Event()
     section = monitor.config.server
     options = uvicorn.Config(
@@ -156,6 +158,8 @@ async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket) ->
         timeout_keep_alive=15,
     )
     server = Announcing(options, monitor.origin)
+    if stdin_eof:
+        threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
     watching = asyncio.create_task(_watch(workers, server, over))
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError):
@@ -165,7 +169,13 @@ async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket) ->
     await watching
 
 
-def run(path: Path, config: Config, database: Database) -> int:
+def _end_with_stdin(server: uvicorn.Server) -> None:
+    while os.read(0, 4096):
+        pass
+    server.should_exit = True
+
+
+def run(path: Path, config: Config, database: Database, *, stdin_eof: bool = False) -> int:
     """Until SIGINT or SIGTERM. ConfigError and DatabaseError before anything was started."""
     signer = load_signer(config.signing) if config.signing else None
     database.prepare()
@@ -179,7 +189,7 @@ def run(path: Path, config: Config, database: Database) -> int:
     observer.start()
     sender.start()
     try:
-        asyncio.run(_serve(monitor, workers, listener))
+        asyncio.run(_serve(monitor, workers, listener, stdin_eof))
     finally:
         workers.stop()
         sender.stop()

@@ -110,13 +110,13 @@ class MonitorProcess:
 class Browserless:
     """A person's session over HTTP."""
 
-    def __init__(self, url: str, name: str | None = None) -> None:
+    def __init__(self, url: str, name: str | None = None, password: str = PASSWORD) -> None:
         self.url = url
         self.jar = http.cookiejar.CookieJar()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
         self.csrf = ""
         if name:
-            self.csrf = self.post("session", {"name": name, "password": PASSWORD})[1]["csrf"]
+            self.csrf = self.post("session", {"name": name, "password": password})[1]["csrf"]
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         raw = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
