@@ -19,11 +19,9 @@ from pathlib import Path
 from kiosk_ui.monitor import audit, people
 from kiosk_ui.monitor.config import MAX_WORKERS, Config, ConfigError, load_config
 from kiosk_ui.monitor.database import Database, DatabaseError
-from kiosk_ui.monitor.log import say
+from kiosk_ui.monitor.log import now_ms, say
 from kiosk_ui.monitor.schema import PERSON
-from kiosk_ui.monitor.server import run
 from kiosk_ui.monitor.signing import new_key
-from kiosk_ui.monitor.worker import now_ms
 
 DEFAULT_CONFIG = Path("monitor.toml")
 
@@ -101,6 +99,8 @@ def _key(path: Path) -> int:
 
 
 def _serve(arguments: argparse.Namespace, config: Config, database: Database) -> int:
+    from kiosk_ui.monitor.server import run  # the web server's libraries are of no use to the other verbs
+
     if arguments.workers:
         config = replace(config, ingest=replace(config.ingest, workers=arguments.workers))
     return run(arguments.config, config, database, stdin_eof=arguments.stdin_eof)

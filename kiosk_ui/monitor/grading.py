@@ -40,6 +40,7 @@ class Summary:
     link: str
     link_at: int
     heard: int
+    vouched: int
     service: str | None
     since: int | None
     reasons: tuple[str, ...]
@@ -85,6 +86,7 @@ def summarise(terminal: str, branch: str, region: str, revision: int, picture: P
         picture["link"],
         picture["linkAt"],
         picture["heard"],
+        picture.get("vouched", 0),
         state.get("service"),
         state.get("since"),
         tuple(state.get("reasons", ())),
@@ -122,7 +124,9 @@ def _unit(name: str, one: dict[str, Any]) -> Unit:
 
 def judge(one: Summary, now: int, threshold: ThresholdSection) -> None:
     faults, notices = _faults(one), _notices(one, now, threshold)
-    one.silent = one.link == "online" and threshold.silent_after_s > 0 and now - one.heard > threshold.silent_after_s * 1000
+    one.silent = (
+        one.link == "online" and threshold.silent_after_s > 0 and now - max(one.heard, one.vouched) > threshold.silent_after_s * 1000
+    )
     if one.offline:
         one.grade, one.why = "offline", ("silent",) if one.silent else ("neverHeard",) if one.link == "unknown" else ("linkLost",)
         one.why += tuple(faults)

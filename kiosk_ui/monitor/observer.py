@@ -14,11 +14,10 @@ from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.contract import ACKNOWLEDGED
 from kiosk_ui.monitor.database import Database, first_line
 from kiosk_ui.monitor.fleet import Fleet
-from kiosk_ui.monitor.log import say
+from kiosk_ui.monitor.log import now_ms, say
 from kiosk_ui.monitor.ranges import Ranges
 from kiosk_ui.monitor.retention import prepare_days, throw_away
 from kiosk_ui.monitor.schema import RUN, TERMINAL
-from kiosk_ui.monitor.worker import now_ms
 
 EVERY_S = 0.5
 ALARMS_EVERY_S = 5.0

@@ -39,8 +39,9 @@ def heard(picture: Picture, message: Message, received: int) -> None:
             return
     elif picture["link"] != "online" and received - picture["linkAt"] > SPOKE_AGAIN_MS and received - message.at < FRESH_MS:
         picture["link"], picture["linkAt"] = "online", received
-    if not message.retained:
-        picture["heard"] = max(picture["heard"], received)
+    if message.retained:  # the broker still holds it: no will has come since
+        picture["vouched"] = received
+    picture["heard"] = max(picture["heard"], min(message.at, received) if message.retained else received)
 
 
 def apply(picture: Picture, message: Message, received: int) -> None:

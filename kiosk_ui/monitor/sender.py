@@ -21,10 +21,9 @@ from kiosk_ui.monitor.commands import expire
 from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.contract import utc_text
 from kiosk_ui.monitor.database import Database, first_line
-from kiosk_ui.monitor.log import encode, say
+from kiosk_ui.monitor.log import encode, now_ms, say
 from kiosk_ui.monitor.mqtt import CROWDED, NO_SUBSCRIBER, Backoff, Connected, Ended, Published, Session, Unreachable
 from kiosk_ui.monitor.schema import COMMAND
-from kiosk_ui.monitor.worker import now_ms
 
 LOOK_S = 1.0
 AGAIN_S = 5.0

@@ -19,7 +19,7 @@ import uvicorn
 from kiosk_ui.monitor.config import Config, ConfigError
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
-from kiosk_ui.monitor.log import say
+from kiosk_ui.monitor.log import now_ms, say
 from kiosk_ui.monitor.mqtt import Backoff, Connected, Ended, Session, Unreachable
 from kiosk_ui.monitor.observer import Observer
 from kiosk_ui.monitor.retention import prepare_days
@@ -28,7 +28,6 @@ from kiosk_ui.monitor.sender import Sender
 from kiosk_ui.monitor.signing import load_signer
 from kiosk_ui.monitor.web.app import monitor_app
 from kiosk_ui.monitor.web.context import Monitor
-from kiosk_ui.monitor.worker import now_ms
 
 WATCH_S = 0.25
 STEADY_S = 10.0

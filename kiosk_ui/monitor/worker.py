@@ -24,17 +24,13 @@ from kiosk_ui.monitor.config import Config, ConfigError, load_config
 from kiosk_ui.monitor.contract import LEAVES, Message, Refused, read, utc_text
 from kiosk_ui.monitor.database import Database, DatabaseError, first_line, lasting
 from kiosk_ui.monitor.ingest import Ack, Batch, Outcome
-from kiosk_ui.monitor.log import encode, say
+from kiosk_ui.monitor.log import encode, now_ms, say
 from kiosk_ui.monitor.mqtt import CROWDED, Arrived, Backoff, Connected, Ended, Session, Subscribed, Unreachable
 from kiosk_ui.monitor.refusals import Refusal
 
 IDLE_S = 1.0
 RETAINED_QUIET_S = 3.0
 LAG_BUCKETS_MS = (10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000, 3_600_000)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Worker:

@@ -57,8 +57,7 @@ def set_up(folder: Path, broker_url: str, port: int) -> Centre:
     key = dict(line.rsplit(maxsplit=1) for line in _run("key", "new", str(folder / "centre.pem")).splitlines())
     (folder / "centre.pub").write_text(key["public key"] + "\n", encoding="ascii")
     password = secrets.token_urlsafe(9)
-    known = [line.split("\t")[0] for line in _run("user", "list", *_config(folder)).splitlines()]
-    verb = ("password", NAME) if NAME in known else ("add", NAME, "--role", "supervisor")
+    verb = ("password", NAME) if (folder / "monitor.sqlite").exists() else ("add", NAME, "--role", "supervisor")
     _run("user", *verb, *_config(folder), text=password + "\n")
     return Centre(folder, password, key["key id"], key["public key"])
 

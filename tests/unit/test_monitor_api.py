@@ -24,6 +24,7 @@ from kiosk_ui.monitor import audit, people
 from kiosk_ui.monitor.config import load_config
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.observer import Observer
 from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, NOTE, SESSION
 from kiosk_ui.monitor.sender import Sender
@@ -31,7 +32,6 @@ from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import canonical, load_signer, new_key
 from kiosk_ui.monitor.web.app import OPENAPI, monitor_app
 from kiosk_ui.monitor.web.context import Monitor
-from kiosk_ui.monitor.worker import now_ms
 
 ORIGIN = "http://127.0.0.1:8095"
 DOCUMENT = json.loads(OPENAPI.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from monitor_says import NOW, Terminal
 from postgres import Postgres, binaries
 
 from kiosk_ui.monitor.database import Database
-from kiosk_ui.monitor.ingest import Ack
+from kiosk_ui.monitor.ingest import Ack, Batch
+from kiosk_ui.monitor.mqtt import Arrived
 from kiosk_ui.monitor.schema import ALARM, CASH_HOUR, COMMAND, CUSTOMER_HOUR, EVENT, REFUSAL, RUN, TELEMETRY, TERMINAL
+from kiosk_ui.monitor.worker import readable
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,17 @@ def test_a_will_takes_offline_and_the_next_word_brings_back(database: Database) 
     take(database, [terminal.telemetry(at=NOW + 60_000)], now=NOW + 60_000)
     found = picture(database)
     assert found["link"] == "online" and found["state"]["service"] == "inService", "the last known state was kept"
+
+
+def test_a_retained_state_says_that_the_terminal_is_there_but_not_that_it_spoke_now(database: Database) -> None:
+    topic, payload = Terminal().state(at=NOW - 3_600_000)
+    messages, _ = readable([Arrived(topic, payload, True, 1)])
+    with database.write() as connection:
+        work = Batch(connection, 1, NOW, 400)
+        work.apply(messages)
+        work.store(Counter())
+    found = picture(database)
+    assert found["link"] == "online" and found["heard"] == NOW - 3_600_000 and found["vouched"] == NOW
 
 
 BAD: list[tuple[str, Any]] = [

@@ -17,7 +17,7 @@ from monitor_fleet import fleet
 from monitor_outbox import until
 from monitor_process import MonitorProcess, configuration
 
-from kiosk_ui.monitor.worker import now_ms
+from kiosk_ui.monitor.log import now_ms
 from simulators.broker.start import free_port
 
 pytestmark = [pytest.mark.wire, pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus: apt-get install prometheus")]

@@ -22,8 +22,8 @@ from postgres import Postgres, binaries
 
 from kiosk_ui.monitor.config import load_config
 from kiosk_ui.monitor.database import Database
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.schema import ALARM, CASH_HOUR, COMMAND, CUSTOMER_HOUR, EVENT, REFUSAL, TERMINAL
-from kiosk_ui.monitor.worker import now_ms
 from simulators.broker.start import Broker, start_broker
 
 pytestmark = [

@@ -14,11 +14,11 @@ from starlette.responses import Response
 
 from kiosk_ui.monitor import alarms, commands
 from kiosk_ui.monitor.contract import ACKNOWLEDGED
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.observer import accept_gap
 from kiosk_ui.monitor.people import SignedIn
 from kiosk_ui.monitor.web.context import Refusal, answer, monitor_of, signed_in
 from kiosk_ui.monitor.web.guard import check_csrf, raw_body
-from kiosk_ui.monitor.worker import now_ms
 
 A_MINUTE_S, MOST_A_MINUTE = 60.0, 120
 STATUS = {"notAllowed": 403, "samePerson": 403, "supervisorNeeded": 403, "unknownAlarm": 404, "unknownCommand": 404, "unknownTerminal": 404}

@@ -14,10 +14,10 @@ from kiosk_ui.monitor import people
 from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.observer import Observer
 from kiosk_ui.monitor.sender import Sender
 from kiosk_ui.monitor.signing import Signer
-from kiosk_ui.monitor.worker import now_ms
 
 MAX_BODY = 65_536
 BACKGROUND = "x-background"  # the page asks by itself: not a sign of a person

@@ -18,9 +18,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from kiosk_ui.monitor.grading import GRADES
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.schema import COMMAND, COUNTER
 from kiosk_ui.monitor.web.context import Monitor, monitor_of
-from kiosk_ui.monitor.worker import LAG_BUCKETS_MS, now_ms
+from kiosk_ui.monitor.worker import LAG_BUCKETS_MS
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "branch_monitor"

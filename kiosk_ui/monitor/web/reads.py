@@ -15,10 +15,10 @@ from starlette.responses import Response
 from kiosk_ui.monitor import alarms, audit, commands
 from kiosk_ui.monitor.contract import ACKNOWLEDGED
 from kiosk_ui.monitor.grading import GRADES, Summary
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.ranges import Ranges
 from kiosk_ui.monitor.schema import CUSTOMER_HOUR, EVENT, PERSON, REFUSAL, RUN, TELEMETRY, TERMINAL
 from kiosk_ui.monitor.web.context import Refusal, answer, camel, limit, monitor_of, signed_in
-from kiosk_ui.monitor.worker import now_ms
 
 HOUR_MS = 3_600_000
 PICTURES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from kiosk_ui.monitor import people
 from kiosk_ui.monitor.audit import Who, record
+from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.web.context import Monitor, Refusal, answer, monitor_of, signed_in
 from kiosk_ui.monitor.web.guard import check_csrf, raw_body
-from kiosk_ui.monitor.worker import now_ms
 
 WINDOW_S = 900.0
 MOST_FOR_NAME, MOST_FOR_ADDRESS = 5, 20
