@@ -95,7 +95,7 @@ def _alarm(message: Message) -> AlarmSaid:
 def alarm_id(data: dict[str, Any], name: str, terminal: str, *, optional: bool = False) -> str | None:
     """``{terminal}/{code}/{device or -}/{n}``: a terminal names only its own alarms."""
     value = data.get(name)
-    if value is None and optional:
+    if optional and value in (None, ""):
         return None
     parts = value.split("/") if isinstance(value, str) else []
     if len(parts) != 4 or not all(WORD.fullmatch(part) for part in parts):

@@ -57,7 +57,7 @@ def apply(picture: Picture, message: Message, received: int) -> None:
 
 def word(data: dict[str, Any], name: str, *, optional: bool = False) -> str | None:
     value = data.get(name)
-    if value is None and optional:
+    if optional and value in (None, ""):
         return None
     if not isinstance(value, str) or not WORD.fullmatch(value):
         raise Refused("badData", f"data.{name} is not a code")
@@ -100,7 +100,7 @@ def _state(picture: Picture, data: dict[str, Any], key: Key) -> None:
     service, reasons = word(data, "service", optional=True), data.get("reasons")
     agent, latched = _table(data, "agent"), _table(data, "latched")
     if reasons is not None and not (
-        isinstance(reasons, list) and all(isinstance(one, str) and WORD.fullmatch(one) for one in reasons[:64])
+        isinstance(reasons, list) and all(isinstance(one, str) and (one == "" or WORD.fullmatch(one)) for one in reasons)
     ):
         raise Refused("badData", "data.reasons is not a list of codes")
     devices, units = _devices(data), _units(data)
@@ -109,7 +109,7 @@ def _state(picture: Picture, data: dict[str, Any], key: Key) -> None:
         picture["stateKey"] = key
         picture["state"] = {
             "service": service,
-            "reasons": (reasons or [])[:16],
+            "reasons": [one for one in reasons or [] if one][:16],
             "since": milliseconds(data.get("since")),
             "latched": latched,
             "agent": agent or {},
@@ -188,7 +188,7 @@ def _unit_changed(picture: Picture, data: dict[str, Any], key: Key) -> None:
 
 
 def _reported(picture: Picture, data: dict[str, Any], key: Key) -> None:
-    version, state, reason = whole(data, "version"), word(data, "state"), word(data, "reason", optional=True)
+    version, state, reason = whole(data, "version"), word(data, "state"), line(data, "reason")
     if _newer(key, picture, "reportedKey"):
         picture["reportedKey"] = key
         picture["reported"] = {

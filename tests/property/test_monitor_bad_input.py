@@ -35,9 +35,15 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 def valid() -> list[tuple[str, bytes]]:
     terminal = Terminal()
     return [
-        *(terminal.state(), terminal.telemetry(), terminal.device("printer", "offline"), terminal.cash("1", 5), terminal.alarm("paperOut")),
+        *(
+            terminal.state(),
+            terminal.telemetry(),
+            terminal.device("printer", "offline"),
+            terminal.cash("1", 5),
+            terminal.alarm("consumableLow"),
+        ),
         *(terminal.advice(), terminal.result("c-1", "succeeded"), terminal.offline()),
-        terminal.says("reported", "ConfigurationReported", {"version": 3, "state": "applied", "active": 3, "reason": None, "at": None}),
+        terminal.says("reported", "ConfigurationReported", {"version": 3, "state": "applied", "active": 3, "reason": "", "at": None}),
     ]
 
 

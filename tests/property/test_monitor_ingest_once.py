@@ -50,7 +50,7 @@ def story(chance: random.Random, length: int) -> Said:
                     lambda t=terminal: t.telemetry(jams=chance.randrange(3)),
                     lambda t=terminal: t.device(chance.choice(["printer", "pinPad"]), chance.choice(["online", "hardwareError"])),
                     lambda t=terminal, n=number: t.cash(chance.choice("1234"), n % 200),
-                    lambda t=terminal, n=number: t.alarm("paperOut", chance.choice(["raised", "returned"]), n=1 + n % 3),
+                    lambda t=terminal, n=number: t.alarm("consumableLow", chance.choice(["raised", "returned"]), n=1 + n % 3),
                     lambda t=terminal: t.advice(chance.choice(["SCSS", "DOBT", "FAIL"])),
                 ]
             )()
@@ -116,7 +116,7 @@ def test_the_acknowledgement_never_goes_over_what_is_missing(database: Database)
 def test_messages_of_long_ago_are_not_applied_again_when_their_rows_are_gone(database: Database) -> None:
     forget(database)
     terminal = Terminal()
-    said = [terminal.advice(), terminal.alarm("paperOut"), terminal.telemetry()]
+    said = [terminal.advice(), terminal.alarm("consumableLow"), terminal.telemetry()]
     take(database, said)
     counted = rows(database, CUSTOMER_HOUR)
     with database.write() as connection:

@@ -61,19 +61,27 @@ def _trouble(one: Terminal, now: int) -> list[Said]:
         found.append(one.device("cashDispenser", "hardwareError", "jamExit", at=now - 33_000))
         cause = f"{one.name}/cashOutLatched/cashDispenser/1"
         found.append(
-            one.alarm("cashOutLatched", device="cashDispenser", severity="critical", at=now - 32 * 60_000, evidence={"sensor": "exit"})
+            one.alarm(
+                "cashOutLatched", device="cashDispenser", severity="critical", at=now - 32 * 60_000, evidence={"cause": "outcomeUnknown"}
+            )
         )
         found.append(one.alarm("terminalOutOfService", severity="critical", at=now - 31 * 60_000, cause=cause, suppressed=True))
     if number % 13 == 4:
         found += [
             one.cash("1", 6, replenishment="low"),
-            one.alarm("cashUnitLow", severity="warning", at=now - 95 * 60_000, evidence={"unit": "1"}),
+            one.alarm("cashUnitLow", device="cashUnit1", severity="warning", at=now - 95 * 60_000, evidence={"count": 6}),
         ]
     if number % 19 == 2:
         found += [one.device("printer", "hardwareError", "paperJam"), one.alarm("deviceFault", device="printer", severity="minor")]
     if number % 37 == 9:
         found.append(
-            one.alarm("serviceSoon", device="cashDispenser", severity="minor", at=now - 6 * HOUR_MS, evidence={"score": 7, "jams": 5})
+            one.alarm(
+                "serviceSoon",
+                device="cashDispenser",
+                severity="minor",
+                at=now - 6 * HOUR_MS,
+                evidence={"measure": "jams", "score": 7.5, "seen": 5},
+            )
         )
     if number % 47 == 11:
         found += [one.alarm("hostUnreachable", at=now - 3 * HOUR_MS), one.alarm("hostUnreachable", "returned", at=now - 2 * HOUR_MS)]

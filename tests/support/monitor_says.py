@@ -9,6 +9,10 @@ from typing import Any
 
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 CLASSES = {"event": "audit", "cmd/resp": "audit", "alarm": "alarm", "txn": "txn", "telemetry": "telemetry"}
+COUNTS = (
+    *("notesMoved", "notesRejected", "dispenses", "jams", "cardReads", "cardErrors", "apduErrors", "receipts", "printerErrors"),
+    *("pinBlocks", "pinPadErrors", "faceChecks", "faceErrors", "transactions", "declines", "doubts", "workerRestarts", "linkDrops"),
+)
 UNITS = ((10_000, "1"), (5_000, "2"), (2_000, "3"), (1_000, "4"))
 
 
@@ -60,7 +64,7 @@ class Terminal:
     def state(self, *, counts: tuple[int, ...] = (150, 160, 170, 180), at: int | None = None, **more: Any) -> tuple[str, bytes]:
         devices = ("cardReader", "pinPad", "cashDispenser", "printer", "faceVerifier", "page")
         data: dict[str, Any] = {"state": "online", "service": "inService", "reasons": [], "since": utc(self.now - 60_000), "latched": None}
-        data |= {"devices": {name: {"device": "online", "detail": None, "restarts": 0} for name in devices}, "agent": self.agent()}
+        data |= {"devices": {name: {"device": "online", "detail": "", "restarts": 0} for name in devices}, "agent": self.agent()}
         data["cashUnits"] = [unit(name, minor, count) for (minor, name), count in zip(UNITS, counts, strict=True)]
         return self.says("state", "ATMDeviceReport", data | more, at=at)
 
@@ -69,11 +73,12 @@ class Terminal:
 
     def telemetry(self, *, at: int | None = None, **counts: int) -> tuple[str, bytes]:
         timings = {"dispense": {"n": 1, "p50": 2100, "max": 2100}}
-        data = {"period_s": 60, "counts": {"notesMoved": 4, "jams": 0, **counts}, "timings_ms": timings, "agent": self.agent()}
+        data: dict[str, Any] = {"period_s": 60, "counts": {**dict.fromkeys(COUNTS, 0), "notesMoved": 4, **counts}, "timings_ms": timings}
+        data |= {"refused": {}, "agent": self.agent()}
         return self.says("telemetry", "TelemetryReport", data, at=at)
 
-    def device(self, name: str, to: str, detail: str | None = None, *, at: int | None = None) -> tuple[str, bytes]:
-        data = {"device": name, "from": {"device": "online", "detail": None}, "to": {"device": to, "detail": detail}}
+    def device(self, name: str, to: str, detail: str = "", *, at: int | None = None) -> tuple[str, bytes]:
+        data = {"device": name, "from": {"device": "online", "detail": ""}, "to": {"device": to, "detail": detail}}
         return self.says("event", "DeviceStatusChanged", data, at=at)
 
     def cash(self, name: str, count: int, *, at: int | None = None, **more: Any) -> tuple[str, bytes]:
@@ -99,8 +104,9 @@ class Terminal:
         self, status: str = "SCSS", *, notes: int = 3, at: int | None = None, failure: str | None = None, **more: Any
     ) -> tuple[str, bytes]:
         number = self.seq["txn"] + 1
-        data: dict[str, Any] = {"transactionId": f"{self.name}-{number:08d}", "transactionStatus": status}
+        data: dict[str, Any] = {"transactionId": f"{self.name}-{number:08d}", "transactionStatus": status, "reconciles": False}
         data["requestedAmount"] = {"minor": 30_000, "currency": "CNY"}
+        data["presentedAmount"] = None
         if status != "DOBT":
             data |= {"presented": "FULL" if status == "SCSS" else "NONE", "presentedAmount": {"minor": 30_000, "currency": "CNY"}}
             data["notes"] = [{"unit": "1", "minor": 10_000, "presented": notes if status == "SCSS" else 0, "rejected": 1}]
@@ -109,6 +115,6 @@ class Terminal:
         return self.says("txn", "ATMWithdrawalCompletionAdvice", data | more, at=at)
 
     def result(self, command_id: str, state: str, *, command: str = "status", at: int | None = None, **more: Any) -> tuple[str, bytes]:
-        data = {"commandId": command_id, "command": command, "state": state, "result": None, "reason": None, "data": {}}
+        data = {"commandId": command_id, "command": command, "state": state, "result": None, "reason": "", "data": {}}
         data |= {"at": utc(self.now if at is None else at)}
         return self.says("cmd/resp", "ATMDeviceControlResult", data | more, at=at)

@@ -48,7 +48,7 @@ def test_a_state_makes_the_picture_and_is_not_acknowledged(database: Database) -
 
 def test_audit_and_alarm_are_acknowledged_cumulatively_and_txn_never(database: Database) -> None:
     terminal = Terminal()
-    said = [terminal.device("printer", "hardwareError"), terminal.cash("1", 9), terminal.alarm("paperOut"), terminal.advice()]
+    said = [terminal.device("printer", "hardwareError"), terminal.cash("1", 9), terminal.alarm("consumableLow"), terminal.advice()]
     acks = take(database, said).acks
     assert acks == [Ack(terminal.base, "alarm", 1, 1), Ack(terminal.base, "audit", 1, 2)]
     assert [(row["class"], row["seq"]) for row in rows(database, EVENT)] == [("alarm", 1), ("audit", 1), ("audit", 2), ("txn", 1)]
@@ -66,7 +66,7 @@ def test_a_gap_is_not_acknowledged_over(database: Database) -> None:
 
 def test_what_comes_again_changes_nothing_and_is_acknowledged_again(database: Database) -> None:
     terminal = Terminal()
-    said = [terminal.state(), terminal.advice(), terminal.alarm("paperOut"), terminal.cash("1", 9), terminal.telemetry()]
+    said = [terminal.state(), terminal.advice(), terminal.alarm("consumableLow"), terminal.cash("1", 9), terminal.telemetry()]
     first = take(database, said)
     tables = (EVENT, TELEMETRY, ALARM, CUSTOMER_HOUR, CASH_HOUR, RUN)
     before = [rows(database, table) for table in tables]
@@ -77,7 +77,7 @@ def test_what_comes_again_changes_nothing_and_is_acknowledged_again(database: Da
 
 def test_a_crash_before_the_commit_leaves_nothing_and_the_resend_everything(database: Database) -> None:
     terminal = Terminal()
-    said = [terminal.state(), terminal.advice(), terminal.alarm("paperOut"), terminal.telemetry()]
+    said = [terminal.state(), terminal.advice(), terminal.alarm("consumableLow"), terminal.telemetry()]
     take(database, said, crash=True)
     assert rows(database, TERMINAL) == rows(database, EVENT) == []
     assert take(database, said).acks == [Ack(terminal.base, "alarm", 1, 1)]
@@ -94,7 +94,7 @@ def test_customers_who_did_not_get_what_they_wanted_are_counted(database: Databa
 
 def test_an_alarm_that_returned_before_it_was_raised_is_over(database: Database) -> None:
     terminal = Terminal()
-    raised, returned = terminal.alarm("paperOut", at=NOW - 5000), terminal.alarm("paperOut", "returned", at=NOW)
+    raised, returned = terminal.alarm("consumableLow", at=NOW - 5000), terminal.alarm("consumableLow", "returned", at=NOW)
     take(database, [returned])
     take(database, [raised])
     row = rows(database, ALARM)[0]
@@ -103,10 +103,10 @@ def test_an_alarm_that_returned_before_it_was_raised_is_over(database: Database)
 
 def test_an_operators_acknowledgement_outlives_the_alarms_next_word(database: Database) -> None:
     terminal = Terminal()
-    take(database, [terminal.alarm("paperOut")])
+    take(database, [terminal.alarm("consumableLow")])
     with database.write() as connection:
         connection.execute(ALARM.update().values(acknowledged_by="li", acknowledged_at=NOW))
-    take(database, [terminal.alarm("paperOut", "returned")])
+    take(database, [terminal.alarm("consumableLow", "returned")])
     assert rows(database, ALARM)[0]["acknowledged_by"] == "li"
 
 
@@ -167,8 +167,8 @@ def test_what_cannot_be_read_is_refused_counted_and_kept(reason: str, make: Any,
     [
         ("unknownVersion", lambda t: t.says("event", "DeviceStatusChanged", {}, dataschema="smart-branch:deviceStatusChanged:2")),
         ("badData", lambda t: t.says("event", "DeviceStatusChanged", {"device": "printer"})),
-        ("badData", lambda t: t.alarm("paperOut", severity="loud")),
-        ("wrongTerminal", lambda t: t.alarm("paperOut", alarmId="T0002/paperOut/-/1")),
+        ("badData", lambda t: t.alarm("consumableLow", severity="loud")),
+        ("wrongTerminal", lambda t: t.alarm("consumableLow", alarmId="T0002/consumableLow/-/1")),
         ("unknownType", lambda t: t.says("alarm", "Noise", {})),
         ("unknownCommand", lambda t: t.result("nobody-sent-this", "succeeded")),
         ("unknownType", lambda t: t.says("cmd/resp", "DeviceStatusChanged", {})),

@@ -92,7 +92,7 @@ def test_every_effect_once_while_workers_are_killed(centre: Centre, wire: Wire) 
         for terminal in terminals:
             outboxes.add(terminal.cash("1", 200 - number))
             if number % 8 == 0:
-                outboxes.add(terminal.alarm("paperOut", n=number))
+                outboxes.add(terminal.alarm("consumableLow", n=number))
                 outboxes.add(terminal.advice(notes=2))
         outboxes.hear(0.001)
         kill_one()

@@ -15,6 +15,8 @@ function short(one) {
     const paid = data.presentedAmount ? money(data.presentedAmount.minor, data.presentedAmount.currency) : "?";
     return `${data.transactionId}: ${code("transaction", data.transactionStatus)} ${paid} ${data.failureReason ? code("failure", data.failureReason) : ""}`;
   }
+  if (one.type === "GlobalStatusChanged") return `${code("service", data.globalStatus)} ${(data.reasons ?? []).map((reason) => code("why", reason)).join(", ")}`;
+  if (one.type === "SecurityEvent") return `${code("security", data.event)} ${data.command ? code("command", data.command) : ""} ${code("reason", data.reason)}`;
   const text = JSON.stringify(data);
   return text.length > 160 ? `${text.slice(0, 160)}…` : text;
 }
