@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from kiosk_ui.monitor import alarms
@@ -87,10 +87,13 @@ class Observer:
 
 
 def adopt(connection: Connection, now: int, after_ms: int) -> list[str]:
-    """Gives up numbers that a terminal no longer has: it sends from its oldest on, so what lies behind the gap came again and again
-    while what is in the gap never came (they were acknowledged elsewhere, before this monitor was, or its database was lost).
+    """Gives up numbers that a terminal no longer has (they were acknowledged elsewhere, or the database here was lost). It sends from
+    its oldest on and again until it is acknowledged, so it does not have them when what lies behind the gap came again and again
+    while they did not, or when new numbers still come after all that time.
     """
-    wanted = select(RUN).where(RUN.c.blocked_since < now - after_ms, RUN.c.repeats >= REPEATS, RUN.c["class"].in_(ACKNOWLEDGED))
+    long_ago = RUN.c.blocked_since < now - after_ms
+    gone = or_(RUN.c.repeats >= REPEATS, RUN.c.changed_at - RUN.c.blocked_since > after_ms)
+    wanted = select(RUN).where(long_ago, gone, RUN.c["class"].in_(ACKNOWLEDGED))
     return [
         accept_gap(connection, row.terminal, row._mapping["class"], row.epoch, MONITOR, now) for row in connection.execute(wanted).all()
     ]

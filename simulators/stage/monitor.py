@@ -13,6 +13,7 @@ from simulators.stage.processes import Child, StageError
 
 MODULE = "kiosk_ui.monitor"
 NAME = "demo"
+KEY_ID = "centre-2026"
 SETUP_S = 60.0
 CONFIGURATION = """\
 [monitor]
@@ -29,7 +30,8 @@ workers = 1
 port = {port}
 
 [signing]
-key = "centre.pem"
+key = "{key}"
+key_id = "{key_id}"
 
 [[region]]
 id = "bench"
@@ -41,25 +43,24 @@ branches = ["*"]
 
 @dataclass(frozen=True, slots=True)
 class Centre:
-    """`public_key`: hex, what a terminal needs to believe the centre's commands; `key_id` is its name."""
-
     folder: Path
     password: str
-    key_id: str
-    public_key: str
 
 
 def set_up(folder: Path, broker_url: str, port: int) -> Centre:
-    """Configuration, key and person in `folder`; those that are there already stay."""
+    """Configuration, key and person in `folder`. The bank simulator's centre key is used where there is one: the terminal knows it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "monitor.toml").write_text(CONFIGURATION.format(broker=broker_url, port=port), encoding="utf-8")
-    (folder / "centre.pem").unlink(missing_ok=True)
-    key = dict(line.rsplit(maxsplit=1) for line in _run("key", "new", str(folder / "centre.pem")).splitlines())
-    (folder / "centre.pub").write_text(key["public key"] + "\n", encoding="ascii")
+    known = folder.parent / "bank" / "centre-private-key.pem"
+    own = folder / "centre.pem"
+    if not known.exists() and not own.exists():
+        _run("key", "new", str(own))
+    key, key_id = (known, KEY_ID) if known.exists() else (own, "")
+    text = CONFIGURATION.format(broker=broker_url, port=port, key=key, key_id=key_id)
+    (folder / "monitor.toml").write_text(text, encoding="utf-8")
     password = secrets.token_urlsafe(9)
     verb = ("password", NAME) if (folder / "monitor.sqlite").exists() else ("add", NAME, "--role", "supervisor")
     _run("user", *verb, *_config(folder), text=password + "\n")
-    return Centre(folder, password, key["key id"], key["public key"])
+    return Centre(folder, password)
 
 
 class MonitorBeside:

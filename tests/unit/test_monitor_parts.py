@@ -197,6 +197,18 @@ def test_what_a_terminal_no_longer_has_is_given_up_after_a_time_and_recorded(tmp
         assert rows(database, AUDIT)[0]["who"] == "monitor"
 
 
+def test_new_numbers_after_a_long_time_show_that_somebody_else_acknowledges(tmp_path: Path) -> None:
+    with new_database("sqlite", tmp_path) as database:
+        terminal = Terminal()
+        terminal.seq["audit"] = 7
+        take(database, [terminal.cash("1", 5)])
+        with database.write() as connection:
+            assert adopt(connection, NOW + 700_000, 600_000) == [], "it may just be silent"
+        take(database, [terminal.cash("1", 4)], now=NOW + 700_000)
+        with database.write() as connection:
+            assert adopt(connection, NOW + 700_000, 600_000) == ["T0001/audit/1: 1-7"]
+
+
 def test_both_languages_have_the_same_words_and_blanks() -> None:
     import re
 
