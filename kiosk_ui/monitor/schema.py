@@ -156,6 +156,21 @@ COMMAND = Table(
     Index("command_state", "state"),
 )
 
+DESIRED = Table(
+    "desired",
+    METADATA,
+    Column("terminal", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    _text("branch"),
+    _text("configuration"),
+    _text("reason"),
+    _text("issued_by"),
+    _whole("issued_at"),
+    _text("signed"),
+    _whole("published_at", null=True),
+    Index("desired_unpublished", "published_at"),
+)
+
 # By the hour: what customers did (`transactions`, of which `affected` ended otherwise than they wanted) and which notes left.
 CUSTOMER_HOUR = Table(
     "customer_hour",

@@ -21,6 +21,7 @@ from kiosk_ui.monitor.commands import expire
 from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.contract import utc_text
 from kiosk_ui.monitor.database import Database, first_line
+from kiosk_ui.monitor.desired import published, unpublished
 from kiosk_ui.monitor.log import encode, now_ms, say
 from kiosk_ui.monitor.mqtt import CROWDED, NO_SUBSCRIBER, Backoff, Connected, Ended, Published, Session, Unreachable
 from kiosk_ui.monitor.schema import COMMAND
@@ -61,7 +62,7 @@ class Sender:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._backoff = Backoff(config.broker.max_backoff_s, random.Random())
-        self._in_flight: dict[int, str] = {}
+        self._in_flight: dict[int, str | tuple[str, int]] = {}  # a command's id, or a terminal and the version of its configuration
         self._again_at: dict[str, float] = {}
         self._session: Session | None = None
         self._ready = False
@@ -139,16 +140,28 @@ class Sender:
                 continue
             base = f"bank/v1/{row.branch}/{row.terminal}"
             life_s = max(1, (row.expires_at - now) // 1000)
-            mid = self._session.publish(f"{base}/cmd", _message(base, row.command_id, row.signed, now), expiry_s=life_s, key=row.command_id)
+            message = _message("ATMDeviceControl", base, row.command_id, row.signed, now)
+            mid = self._session.publish(f"{base}/cmd", message, expiry_s=life_s, key=row.command_id)
             self._in_flight[mid] = row.command_id
         due = {row.command_id for row in queued}
         self._again_at = {name: at for name, at in self._again_at.items() if name in due}
+        with self._database.read() as connection:
+            wished = unpublished(connection, AT_ONCE)
+        for row in wished:
+            if (row.terminal, row.version) not in flying:
+                base = f"bank/v1/{row.branch}/{row.terminal}"
+                message = _message("ConfigurationDesired", base, f"{row.terminal}/desired/{row.version}", row.signed, now)
+                mid = self._session.publish(f"{base}/desired", message, retain=True)
+                self._in_flight[mid] = row.terminal, row.version
         with self._database.write() as connection:
             self.revision += bool(expire(connection, now))
 
     def _published(self, happening: Published) -> None:
         identity = self._in_flight.pop(happening.mid, None)
         if identity is None:
+            return
+        if isinstance(identity, tuple):
+            self._configuration_published(*identity, happening.reason)
             return
         if happening.reason == NO_SUBSCRIBER or happening.reason >= 0x80:
             self._again_at[identity] = time.monotonic() + AGAIN_S
@@ -158,8 +171,15 @@ class Sender:
             connection.execute(sent.values(state=states.SENT, state_at=now_ms()))
         self.revision += 1
 
+    def _configuration_published(self, terminal: str, version: int, reason: int) -> None:
+        """Retained: a terminal that is away gets it when it comes back, so "no subscriber" is no failure."""
+        if reason < 0x80:
+            with self._database.write() as connection:
+                published(connection, terminal, version, now_ms())
+            self.revision += 1
 
-def _message(base: str, identity: str, signed: str, now: int) -> bytes:
-    fields = {"specversion": "1.0", "id": identity, "source": "bank/v1", "type": "ATMDeviceControl", "subject": base}
-    schema = {"datacontenttype": "application/json", "dataschema": "smart-branch:ATMDeviceControl:1"}
+
+def _message(kind: str, base: str, identity: str, signed: str, now: int) -> bytes:
+    fields = {"specversion": "1.0", "id": identity, "source": "bank/v1", "type": kind, "subject": base}
+    schema = {"datacontenttype": "application/json", "dataschema": f"smart-branch:{kind}:1"}
     return encode({**fields, "time": utc_text(now), **schema, "data": json.loads(signed)})

@@ -26,9 +26,10 @@ from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
 from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.observer import Observer
-from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, NOTE, SESSION
+from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, DESIRED, NOTE, SESSION
 from kiosk_ui.monitor.sender import Sender
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
+from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import canonical, load_signer, new_key
 from kiosk_ui.monitor.web.app import OPENAPI, monitor_app
 from kiosk_ui.monitor.web.context import Monitor
@@ -353,6 +354,31 @@ def test_taking_out_of_service_needs_two_people_one_of_them_a_supervisor(centre:
     other = order(olga, "leaveService")[1]["commandId"]
     assert sam.post(f"commands/{other}/reject", {})[0] == 200 and stored(centre, other)["state"] == "rejected"
     assert sam.post("commands/no-such-command/approve", {})[0] == 404
+
+
+def test_a_configuration_is_versioned_signed_and_the_supervisors(centre: Centre, olga: Client, sam: Client) -> None:
+    body = {"configuration": {"fleet": {"telemetry_s": 30}, "face": {"threshold": "0.43"}}, "reason": "a trial"}
+    assert olga.post("terminals/T0003/configuration", body)[0] == 403
+    status, found = sam.post("terminals/T0003/configuration", body)
+    assert status == 201 and found["version"] == 2, "the terminal says that it has version 1"
+    assert sam.post("terminals/T0003/configuration", body)[1]["version"] == 3
+    row = rows(centre.database, DESIRED)[0]
+    data = json.loads(row["signed"])
+    signature = bytes.fromhex(data.pop("signature"))
+    centre.public.verify(signature, DESIRED_PREFIX + canonical(data))
+    assert set(data) == {"terminal", "version", "configuration", "issuedAt", "issuedBy", "keyId"} and data["version"] == 2
+    assert sam.get("terminals/T0003")["desired"]["configuration"] == body["configuration"]
+    for wrong in (
+        {"bank": {"url": "x"}},
+        {"fleet": 5},
+        {"cash": {"presets_minor": []}},
+        {"face": {"threshold": 0.43}},
+        {"cash": {"x": 1}},
+        [],
+    ):
+        assert sam.post("terminals/T0003/configuration", {**body, "configuration": wrong})[1]["error"] == "badConfiguration"
+    assert sam.post("terminals/T9999/configuration", body)[0] == 404
+    assert sam.post("terminals/T0003/configuration", {**body, "reason": ""})[0] == 409
 
 
 def test_a_viewer_sees_and_sends_nothing(centre: Centre) -> None:

@@ -169,6 +169,25 @@ def test_a_command_goes_out_signed_and_its_result_comes_back(small: Centre, wire
     outboxes.deliver()
 
 
+def test_a_desired_configuration_is_kept_by_the_broker_for_a_terminal_that_is_away(small: Centre, broker: Broker, wire: Wire) -> None:
+    add_people(small.config)
+    wire.publish(Terminal(now=now_ms()).state())
+    until(lambda: rows(small.database, TERMINAL))
+    sam = Browserless(small.process.url, "sam")
+    until(lambda: sam.get("terminals")["total"] == 1)
+    body = {"configuration": {"fleet": {"telemetry_s": 30}}, "reason": "a trial"}
+    assert sam.post("terminals/T0001/configuration", body)[0] == 201
+    until(lambda: sam.get("terminals/T0001")["desired"]["publishedAt"])
+    late = Wire(broker.url, "late")
+    late.client.subscribe("bank/v1/B001/T0001/desired", 1)
+    topic, message = late.heard.get(timeout=60)
+    late.close()
+    assert topic.endswith("/desired") and message["type"] == "ConfigurationDesired" and message["data"]["version"] == 2
+    signed = {name: value for name, value in message["data"].items() if name != "signature"}
+    text = json.dumps(signed, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    small.public.verify(bytes.fromhex(message["data"]["signature"]), b"smart-branch/desired/v1\n" + text)
+
+
 def test_a_command_for_a_terminal_that_is_not_there_waits_and_expires(tmp_path: Path, broker: Broker) -> None:
     centre = Centre(tmp_path, broker)
     try:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kiosk_ui.monitor import alarms, commands
+from kiosk_ui.monitor import alarms, commands, desired
 from kiosk_ui.monitor.contract import ACKNOWLEDGED
 from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.observer import accept_gap
@@ -110,6 +110,17 @@ def reject_command(request: Request, who: SignedIn, body: dict[str, Any]) -> Res
     with monitor_of(request).database.write() as connection:
         commands.reject(connection, request.path_params["command"], who.who, now_ms())
     return answer({})
+
+
+def desire_configuration(request: Request, who: SignedIn, body: dict[str, Any]) -> Response:
+    monitor = monitor_of(request)
+    if monitor.signer is None:
+        raise Refusal(409, "noKey", "there is no signing key in the configuration, so nothing can be sent")
+    terminal, wanted, reason = request.path_params["terminal"], body.get("configuration"), _text(body, "reason")
+    with monitor.database.write() as connection:
+        version = desired.desire(connection, terminal, wanted, reason, who.who, monitor.signer, now_ms())
+    monitor.sender.look()
+    return answer({"version": version}, 201)
 
 
 def accept_missing(request: Request, who: SignedIn, body: dict[str, Any]) -> Response:

@@ -59,6 +59,7 @@ def _api_routes() -> list[Route]:
         get("/terminals/{terminal}", reads.terminal),
         get("/terminals/{terminal}/events", reads.events),
         get("/terminals/{terminal}/telemetry", reads.telemetry),
+        post("/terminals/{terminal}/configuration", actions.desire_configuration),
         get("/alarms", reads.alarm_list),
         get("/alarms/notes", reads.alarm_notes),
         post("/alarms/actions", actions.act_on_alarms),

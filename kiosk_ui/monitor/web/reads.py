@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kiosk_ui.monitor import alarms, audit, commands
+from kiosk_ui.monitor import alarms, audit, commands, desired
 from kiosk_ui.monitor.contract import ACKNOWLEDGED
 from kiosk_ui.monitor.grading import GRADES, Summary
 from kiosk_ui.monitor.log import now_ms
@@ -156,8 +156,10 @@ def terminal(request: Request) -> Response:
             "events": events_of(connection, name, None, 25),
             "hours": _customer_hours(connection, name, now),
             "gaps": gaps_of(connection, [name]),
+            "desired": desired.newest(connection, name),
         }
     found["alarms"] = [camel(one) for one in found["alarms"]]
+    found["desired"] = camel(found["desired"]) if found["desired"] else None
     return answer(found)
 
 

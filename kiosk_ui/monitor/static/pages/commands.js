@@ -25,8 +25,8 @@ function parameters(one) {
 function result(one) {
   if (one.command === "picture" && one.state === "succeeded") return html`<a href="/api/v1/commands/${one.commandId}/picture" target="_blank" rel="noopener">${t("command.picture")}</a>`;
   const words = [one.result, one.resultReason && code("reason", one.resultReason)].filter(Boolean).join(" · ");
-  const data = one.resultData && one.command !== "journalRange" ? JSON.stringify(one.resultData) : "";
-  return html`${words || html`<span class="soft">–</span>`}${data ? html`<small class="clip" title=${data}>${data.slice(0, 120)}</small>` : nothing}`;
+  const data = one.resultData && one.command !== "journalRange" ? JSON.stringify(one.resultData, null, 2) : "";
+  return html`${words || html`<span class="soft">–</span>`}${data ? html`<details><summary>${t("command.data")}</summary><pre tabindex="0">${data}</pre></details>` : nothing}`;
 }
 
 export function commandRows(commands, { session, reload, now, whole }) {

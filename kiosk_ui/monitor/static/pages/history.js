@@ -41,9 +41,12 @@ export function journalPart(commands) {
     ${table(t("journal"), ["at", "event", "what", "number"].map((name) => t(`column.${name}`)), rows, "tail")}</section>`;
 }
 
-export function missingPart(gaps, session, reload) {
-  if (!gaps.length) return nothing;
+const SOON_MS = 120_000; // what overtook may still be overtaken
+
+export function missingPart(all, session, reload) {
   const now = Date.now();
+  const gaps = all.filter((one) => now - one.since > SOON_MS);
+  if (!gaps.length) return nothing;
   return html`<section class="panel missing" aria-labelledby="missing"><h2 id="missing">${t("missing")}</h2><ul>${gaps.map(
     (one) => html`<li>${t("missing.one", { class: code("class", one.class), from: number(one.from), to: number(one.to), since: ago(one.since, now) })}
       ${session.role === "supervisor" ? html`<button type="button" @click=${() => accept(one, reload)}>${t("missing.accept")}</button>` : nothing}</li>`,

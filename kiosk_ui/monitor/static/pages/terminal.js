@@ -1,8 +1,8 @@
 // One terminal: what is known of it, how old that is, and what can be done.
 import { html, nothing } from "/static/vendor/lit.js";
-import { get, query } from "/static/api.js";
+import { Refused, get, post, query } from "/static/api.js";
 import { ago, code, moment, money, number, size, span, t, why } from "/static/texts.js";
-import { age, bars, empty, grade, level, shape, table } from "/static/parts.js";
+import { age, ask, bars, empty, grade, level, shape, table } from "/static/parts.js";
 import { alarmRows, alarmHead } from "/static/pages/alarms.js";
 import { commandRows, commandHead, orderCommand } from "/static/pages/commands.js";
 import { eventRows, journalPart, missingPart } from "/static/pages/history.js";
@@ -78,7 +78,39 @@ export function terminalPage({ session, redraw, reload, argument }) {
       ["configuration", picture.reported.version ? number(picture.reported.version) : number(agent.configurationVersion), picture.reported.state ? code("configuration", picture.reported.state) : ""],
     ];
     return html`<section class="panel" aria-labelledby="facts"><h2 id="facts">${t("facts")}</h2>
+      ${configuration()}
       <dl class="facts">${rows.map(([name, value, more]) => html`<div><dt>${t(`fact.${name}`)}</dt><dd>${value}${more ? html`<small>${more}</small>` : nothing}</dd></div>`)}</dl></section>`;
+  }
+
+  // What the centre desires, what the terminal made of it, and (for a supervisor) a new version.
+  function configuration() {
+    const { desired } = found;
+    const may = session.role === "supervisor" && session.canCommand;
+    if (!desired && !may) return nothing;
+    const words = desired ? t("desired.one", { version: number(desired.version), by: desired.issuedBy, at: moment(desired.issuedAt) }) : t("desired.none");
+    return html`<p class="desired"><span>${words}</span>${may ? html`<button type="button" class="small" @click=${change}>${t("desired.change")}</button>` : nothing}</p>`;
+  }
+
+  function change() {
+    const text = JSON.stringify(found.desired?.configuration ?? { fleet: { telemetry_s: 60 } }, null, 2);
+    ask({
+      title: t("desired.for", { terminal: argument }),
+      body: html`<label>${t("desired.configuration")}<textarea name="configuration" rows="10" spellcheck="false" required .value=${text}></textarea></label>
+        <p class="soft">${t("desired.hint")}</p>
+        <label>${t("command.reason")}<input name="reason" required minlength="3" maxlength="200"></label>`,
+      confirm: t("desired.send"),
+      danger: true,
+      doIt: async ({ configuration, reason }) => {
+        let wanted;
+        try {
+          wanted = JSON.parse(configuration);
+        } catch {
+          throw new Refused(400, { error: "notJson" });
+        }
+        await post(`terminals/${encodeURIComponent(argument)}/configuration`, { configuration: wanted, reason });
+        await reload();
+      },
+    });
   }
 
   function charts() {
