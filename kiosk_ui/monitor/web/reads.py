@@ -19,53 +19,11 @@ from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.ranges import Ranges
 from kiosk_ui.monitor.schema import CUSTOMER_HOUR, EVENT, PERSON, REFUSAL, RUN, TELEMETRY, TERMINAL
 from kiosk_ui.monitor.web.context import Refusal, answer, camel, limit, monitor_of, signed_in
+from kiosk_ui.monitor.web.line import line_view
 
 HOUR_MS = 3_600_000
 PICTURES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 SUMS = ("notesMoved", "notesRejected", "jams", "transactions", "declines", "cardErrors", "apduErrors", "printerErrors", "workerRestarts")
-
-
-def line_view(one: Summary) -> dict[str, Any]:
-    units = [
-        {
-            "unit": unit.unit,
-            "minor": unit.minor,
-            "currency": unit.currency,
-            "count": unit.count,
-            "initial": unit.initial,
-            "accuracy": unit.accuracy,
-            "status": unit.status,
-            "replenishmentStatus": unit.replenishment,
-            "emptyAt": one.empty_at.get(unit.unit),
-        }
-        for unit in one.units
-    ]
-    return {
-        "terminal": one.terminal,
-        "branch": one.branch,
-        "region": one.region,
-        "grade": one.grade,
-        "why": list(one.why),
-        "link": "offline" if one.offline else "online",
-        "linkAt": one.heard if one.silent else one.link_at,
-        "heard": one.heard,
-        "service": one.service,
-        "since": one.since,
-        "reasons": list(one.reasons),
-        "latched": one.latched,
-        "devices": dict(one.devices),
-        "units": units,
-        "cashOutAt": one.cash_out_at,
-        "version": one.version,
-        "waiting": one.waiting,
-        "alarms": one.open_alarms,
-        "unacknowledged": one.unacknowledged,
-        "worst": one.worst,
-        "affected": one.affected,
-        "clockOffsetMs": one.clock_offset_ms,
-        "certificateDaysLeft": one.certificate_days,
-        "messagesMissing": one.blocked,
-    }
 
 
 def _fits(lines: Iterable[Summary], request: Request) -> list[Summary]:
