@@ -10,12 +10,14 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from kiosk_ui import parent
+from kiosk_ui.mirror import Mirror
 from kiosk_ui.pages import Kiosk, kiosk_app
 
 
@@ -66,6 +68,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", type=_loopback, default="127.0.0.1")
     parser.add_argument("--pixel-pitch-mm", type=_pitch, default=0.27, help="of the panel; sizes on the page are in millimetres")
     parser.add_argument("--frame-origin", type=_origin, help="the one page that may show this one in a frame (the simulators' bench)")
+    parser.add_argument("--mirror", type=Path, help="Unix socket on which a face worker sends the camera's picture")
     return parser.parse_args(argv)
 
 
@@ -105,7 +108,8 @@ def _configuration(application: ASGIApp) -> uvicorn.Config:
 
 
 async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None:
-    kiosk = Kiosk(parent.say, parent.complain)
+    mirror = Mirror(parent.complain)
+    kiosk = Kiosk(parent.say, parent.complain, mirror)
     loop = asyncio.get_running_loop()
 
     def post(call: Callable[[], None]) -> None:
@@ -119,7 +123,13 @@ async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None
         parent.listen(lambda what, value: post(lambda: kiosk.heard(what, value)), lambda: post(end))
 
     server = Announcing(_configuration(_application(arguments, kiosk, listener.getsockname()[1])), listen)
-    await server.serve(sockets=[listener])
+    async with contextlib.AsyncExitStack() as ends:
+        if arguments.mirror is not None:
+            try:
+                await ends.enter_async_context(await mirror.listen(arguments.mirror))
+            except OSError as error:  # without a mirror the page guides in words
+                parent.complain(f"error: no mirror: {error}")
+        await server.serve(sockets=[listener])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The web side of the kiosk: one page, its files, one WebSocket. Knows views and presses, nothing of devices.
+"""The web side of the kiosk: one page, its files, two WebSockets (views, and the mirror). Knows views and presses, nothing of devices.
 
 What protects it: only loopback addresses; Host and Origin checked on every request (DNS rebinding, other pages in the same browser);
 a Content-Security-Policy without inline code, with Trusted Types; nothing cached.
@@ -20,6 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from kiosk_ui.mirror import Mirror
 from kiosk_ui.view import View, ViewError, check_press, parse_view
 
 STATIC = Path(__file__).parent / "static"
@@ -32,9 +33,10 @@ SEND_WITHIN_S = 5.0
 class Kiosk:
     """The present view and the pages that show it. `say` tells the parent, `complain` its log."""
 
-    def __init__(self, say: Callable[[str, object], None], complain: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str, object], None], complain: Callable[[str], None], mirror: Mirror) -> None:
         self._say = say
         self._complain = complain
+        self.mirror = mirror
         self._view: View | None = None
         self._since = 0.0
         self._changed: dict[WebSocket, asyncio.Event] = {}
@@ -52,6 +54,7 @@ class Kiosk:
         if view.ignored:
             self._complain(f"warning: the view has fields that are not known here: {', '.join(view.ignored)}")
         self._view, self._since = view, time.monotonic()
+        self.mirror.want(view.fields["mirror"] is not None)
         for changed in self._changed.values():
             changed.set()
 
@@ -204,5 +207,6 @@ def kiosk_app(
         Route("/pitch.css", pitch_css),
         Route("/static/{name:path}", file),
         WebSocketRoute("/view", kiosk.serve),
+        WebSocketRoute("/mirror", kiosk.mirror.serve),
     ]
     return Guard(Starlette(routes=routes), hosts, frame_origin, complain)

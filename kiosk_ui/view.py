@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 PICTURES = frozenset(path.stem for path in (Path(__file__).parent / "static" / "pictures").glob("*.svg"))
-LINE_ROLES = ("card", "money", "next", "reference", "note", "amount")
-OPTION_ROLES = ("primary", "choice", "cancel", "language", "back")
+LINE_ROLES = (
+    *("card", "money", "next", "reference", "note", "amount"),
+    *("camera", "machine", "kept", "who", "purpose", "retention", "withdraw", "otherWay"),
+)
+OPTION_ROLES = ("primary", "choice", "cancel", "language", "back", "service")
 TONES = ("normal", "good", "attention", "bad")
 KEYPAD = frozenset([*(f"key:{digit}" for digit in range(10)), "key:backspace", "key:clear"])
 MAX_OPTIONS = 16
 MAX_LINES = 8
 MAX_TEXT = 400
+MAX_STEPS = 12
 
 Check = Callable[[str, object], Any]
 
@@ -108,6 +112,10 @@ def _each(maximum: int, fields: dict[str, tuple[Check, Any]]) -> Check:
     return check
 
 
+def _object(fields: dict[str, tuple[Check, Any]]) -> Check:
+    return lambda name, value: _fields(f"{name}.", fields, value)[0]
+
+
 REQUIRED = object()
 LINE: dict[str, tuple[Check, Any]] = {"role": (_one_of(*LINE_ROLES), REQUIRED), "label": (_text, ""), "text": (_some_text, REQUIRED)}
 OPTION: dict[str, tuple[Check, Any]] = {
@@ -115,6 +123,12 @@ OPTION: dict[str, tuple[Check, Any]] = {
     "key": (_some_text, REQUIRED),
     "label": (_some_text, REQUIRED),
     "role": (_one_of(*OPTION_ROLES), "choice"),
+}
+MIRROR: dict[str, tuple[Check, Any]] = {
+    "arrow": (_optional(_one_of("left", "right")), None),
+    "done": (_number(0, MAX_STEPS), 0),
+    "of": (_number(0, MAX_STEPS), 0),
+    "label": (_some_text, REQUIRED),
 }
 VIEW: dict[str, tuple[Check, Any]] = {
     "seq": (_number(0, 2**53 - 1), REQUIRED),
@@ -133,6 +147,7 @@ VIEW: dict[str, tuple[Check, Any]] = {
     "tone": (_one_of(*TONES), "normal"),
     "seconds": (_optional(_seconds), None),
     "progress": (_flag, False),
+    "mirror": (_optional(_object(MIRROR)), None),
     "demo": (_optional_text, None),
 }
 
@@ -158,6 +173,8 @@ def parse_view(raw: object) -> View:
             raise ViewError(f"view.options: the {what} {twice!r} is there twice")
     if fields["mask"] is not None and fields["mask"] > (fields["mask_maximum"] or 0):
         raise ViewError(f"view.mask {fields['mask']} is more than view.mask_maximum {fields['mask_maximum']}")
+    if fields["mirror"] is not None and fields["mirror"]["done"] > fields["mirror"]["of"]:
+        raise ViewError("view.mirror.done is more than view.mirror.of")
     offered = frozenset(option["id"] for option in fields["options"]) | (KEYPAD if fields["keypad"] else frozenset())
     return View(fields["seq"], offered, fields, ignored)
 

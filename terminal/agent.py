@@ -6,6 +6,7 @@ not take stops the step: the state stays as it was, nothing after it leaves, and
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 from drivers.transports.base import Clock
 from terminal.adapters import link_events as link
-from terminal.adapters.bank_messages import Sealer, answer_of, code_of, request_of
+from terminal.adapters.bank_messages import BankRequest, Sealer, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store_file import StoreFailed
@@ -25,11 +26,15 @@ from terminal.core import events as e
 from terminal.core.model import Device, Phase, State
 from terminal.core.session import step
 from terminal.core.steps import BANK
-from terminal.core.views import View, view_of
+from terminal.core.view import View
+from terminal.core.views import view_of
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
-FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown)
+FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown, e.StopRequested)
+STOP_WITHIN_S = 240.0
+"""A customer who does not come to an end is left behind after that, unless a dispense is open: its outcome is waited for."""
+FAILED = 1
 
 Item = e.Event | Callable[[], None]
 
@@ -96,37 +101,49 @@ class Agent:
         self.state = state
         self.inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._badge = badge
-        self._ports: Ports | None = None
+        self.ports: Ports
+        """Plugged in before the first event."""
+        self._children: tuple[WorkerPort | PagePort, ...] = ()
         self._timer: tuple[int, float] | None = None
-        self._requests: dict[str, c.Authorise | c.FetchTemplate] = {}
+        self._requests: dict[str, BankRequest] = {}
         self._shown: tuple[View, int] | None = None
-        self._seq = 0
+        self._seq = self._pressable_from = 0
         self._running = True
+        self._stop_at: float | None = None
         self.exit_code = 0
-
-    @property
-    def ports(self) -> Ports:
-        assert self._ports is not None, "the agent runs with its ports plugged in"
-        return self._ports
+        """0: ended as asked. 1: to be started again."""
 
     def plug(self, ports: Ports) -> None:
-        self._ports = ports
+        self.ports = ports
+        self._children = (*ports.workers.values(), ports.page)
 
-    def stop(self) -> None:
-        self.inbox.put(self._stop)
+    def stop(self, at_once: bool = False) -> None:
+        """Serve who is there, then end; `at_once`: end between two events. For signal handlers and other threads."""
+        self.inbox.put(self._end if at_once else self._stop)
 
     def _stop(self) -> None:
+        if self._stop_at is None:
+            self._stop_at = self.ports.clock.now() + STOP_WITHIN_S
+        self.take(e.StopRequested())
+
+    def _end(self) -> None:
         self._running = False
 
-    def run(self) -> None:
+    def run(self, pulse: Callable[[], None] = lambda: None) -> None:
+        """`pulse` is called at least every second while the loop goes round: for a watchdog."""
         while self._running:
             self.run_once(LONGEST_WAIT_S)
+            pulse()
 
     def run_once(self, longest_s: float) -> None:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
-        now = self.ports.clock.now()
-        deadlines = [port.next_deadline() for port in self._children()]
-        due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
+        clock = self.ports.clock
+        now = clock.now()
+        due = [at for child in self._children if (at := child.next_deadline()) is not None]
+        if self._timer is not None:
+            due.append(self._timer[1])
+        if self._stop_at is not None:
+            due.append(self._stop_at)
         first = min(due, default=now + longest_s)
         wait = max(0.0, min(longest_s, first - now))
         try:
@@ -135,7 +152,7 @@ class Agent:
             pass
         else:
             self._do(item)
-        if self.ports.clock.now() >= first:
+        if clock.now() >= first:
             self.elapse()
 
     def elapse(self) -> None:
@@ -143,11 +160,10 @@ class Agent:
         if self._timer is not None and self.ports.clock.now() >= self._timer[1]:
             serial, self._timer = self._timer[0], None
             self.take(e.TimerExpired(serial))
-        for port in self._children():
-            port.tick()
-
-    def _children(self) -> list[WorkerPort | PagePort]:
-        return [*self.ports.workers.values(), self.ports.page]
+        for child in self._children:
+            child.tick()
+        if self._stop_at is not None and self.ports.clock.now() >= self._stop_at and self.state.open_dispense is None:
+            self._end()
 
     def _do(self, item: Item) -> None:
         if isinstance(item, e.Event):
@@ -165,7 +181,7 @@ class Agent:
                 self._perform(command)
                 trace.note("command", _name(command), state.phase.value)
         except StoreFailed as error:
-            sys.stderr.write(f"journal: {error}\n")
+            _complain(f"journal: {error}")
             trace.note("fault", "storeFailed", state.phase.value)
             if not self.state.store_failed:
                 self.take(e.StoreFailed())
@@ -187,30 +203,47 @@ class Agent:
                 for message in outgoing:
                     if message.type == "ATMDeviceReport":
                         self.ports.link.report(message.data)
+            case c.EndAgent(failed=failed):
+                self.exit_code = FAILED if failed else self.exit_code
+                self._end()
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
-                type_, data = request_of(command, self.ports.sealer)
-                self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
+                self._ask_bank(command)
+            case c.ManageFace():
+                try:
+                    self._ask_bank(command)
+                except ValueError:  # a worker's template that is no JSON of a message: nothing was sent
+                    self.inbox.put(e.RequestFailed(command.request_id, "unsendable"))
             case c.PrintReceipt():
                 lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
                 self.ports.workers[command.device].send(replace(command, lines=lines))
+            case c.EnrolFace():
+                sealer = self.ports.sealer
+                self.ports.workers[command.device].send(replace(command, recipient_key=sealer.public_key, key_id=sealer.key_id))
             case c.DeviceCommand():
                 self.ports.workers[command.device].send(command)
+
+    def _ask_bank(self, command: BankRequest) -> None:
+        """ValueError when it cannot be made into a message."""
+        type_, data = request_of(command, self.ports.sealer)
+        self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
 
     def _show(self) -> None:
         view = view_of(self.state)
         if (view, self.state.timer) != self._shown:
-            self._shown = (view, self.state.timer)
+            before, self._shown = self._shown, (view, self.state.timer)
             self._seq += 1
+            if before is None or before[1] != self.state.timer or not view.presses_pass(before[0]):
+                self._pressable_from = self._seq
             self.ports.trace.note("view", view.screen, self.state.phase.value)
             self.ports.page.show(view_message(view, self._seq, self.state.config.currency, self._badge))
 
     # --- what comes from outside, made into core events
 
     def pressed(self, seq: int, option: str) -> None:
-        """From the page; a press made on an older view is dropped."""
-        if seq == self._seq:
+        """From the page; a press made on an older view is dropped, unless only the guidance before the camera has changed since."""
+        if self._pressable_from <= seq <= self._seq:
             self.take(e.Pressed(option))
 
     def from_link(self, event: link.LinkEvent) -> None:
@@ -224,7 +257,8 @@ class Agent:
             case link.LinkDown(reason=reason, final=final):
                 self.take(e.LinkDown(reason))
                 if final:  # its thread has ended for good: only a new process brings it back
-                    self.exit_code, self._running = 1, False
+                    self.exit_code = FAILED
+                    self._stop()
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
                 if command is not None and self.state.pending.get(BANK) == command.request_id:
@@ -238,12 +272,18 @@ class Agent:
             case link.LateResponse(type=type_, data=data):
                 self.take(_late(type_, data))
             case _:
-                sys.stderr.write(f"bank link: {event}\n")
+                _complain(f"bank link: {event}")
 
     @property
     def resting(self) -> bool:
         """Between customers."""
         return self.state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE)
+
+
+def _complain(sentence: str) -> None:
+    """Whoever listened may be gone (a closed pipe): no reason to leave a customer alone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _late(type_: str, data: Mapping[str, Any]) -> e.LateResponseArrived:

@@ -17,6 +17,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from terminal import config_face
+from terminal.config_face import FaceSection
 from terminal.core.cash import CashUnit
 from terminal.core.model import CoreConfig, Timeouts
 
@@ -53,6 +55,20 @@ class BankSection:
     max_backoff_s: float = 300.0
     drain_per_s: float = 20.0
     clean_start: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class KeystoreSection:
+    """Absent section: keys in files, data at rest not sealed. `passphrase`: "credential:NAME" or "fd:NUMBER", else `passphrase_file`.
+
+    With `pkcs11_module` a token opens it, and the passphrase is its user PIN.
+    """
+
+    file: Path
+    passphrase: str = ""
+    passphrase_file: Path | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +126,6 @@ class CardSection:
 
 
 @dataclass(frozen=True, slots=True)
-class FaceSection:
-    """Absent section: no face step-up and no amounts that need it."""
-
-    camera: str
-    from_minor: int
-    threshold: float = 0.445
-
-
-@dataclass(frozen=True, slots=True)
 class KioskSection:
     """`port` 0 takes a free one. `frame_origin`: a page that may frame the kiosk (the simulators' bench)."""
 
@@ -138,6 +145,7 @@ class Config:
     printer: PrinterSection
     kiosk: KioskSection = field(default_factory=KioskSection)
     face: FaceSection | None = None
+    keystore: KeystoreSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def core(self) -> CoreConfig:
@@ -150,12 +158,23 @@ class Config:
             units=tuple(CashUnit(u.unit, u.denomination_minor, u.initial) for u in self.cash.unit),
             max_notes=self.cash.max_notes,
             face_from_minor=self.face.from_minor if self.face else None,
+            **({} if self.face is None else _face_policy(self.face)),
             language=self.terminal.language,
             languages=self.terminal.languages,
             mode=self.terminal.mode,
             pin_format=self.pin_pad.format,
             timeouts=self.timeouts,
         )
+
+
+def _face_policy(face: FaceSection) -> dict[str, Any]:
+    """Arguments of CoreConfig."""
+    return {
+        "face_high_security_from_minor": face.high_security_from_minor,
+        "face_attempts": face.attempts,
+        "face_controller": face.controller,
+        "face_retention_months": face.retention_months,
+    }
 
 
 def load(path: Path) -> Config:
@@ -235,7 +254,7 @@ _PLAIN: Mapping[Any, Callable[[Any, str, Path], Any]] = {
 
 def _check(config: Config) -> None:
     """What types alone cannot say."""
-    for section in ("terminal", "bank", "cash", "devices"):
+    for section in ("terminal", "bank", "keystore", "cash", "devices", "face"):
         for refused, sentence in _CHECKS[section](config):
             if refused:
                 raise ConfigError(sentence)
@@ -268,6 +287,20 @@ def _check_bank(config: Config) -> Refusals:
     ]
 
 
+def _check_keystore(config: Config) -> Refusals:
+    keystore = config.keystore
+    if keystore is None:
+        return []
+    return [
+        (bool(keystore.passphrase) == (keystore.passphrase_file is not None), "keystore: passphrase or passphrase_file, one of the two"),
+        (
+            bool(keystore.passphrase) and not re.fullmatch(r"credential:[A-Za-z0-9_.-]+|fd:[0-9]+", keystore.passphrase),
+            'keystore.passphrase must be "credential:NAME" or "fd:NUMBER"; a file is named in keystore.passphrase_file',
+        ),
+        ((keystore.pkcs11_module is None) != (not keystore.pkcs11_token), "keystore: pkcs11_module and pkcs11_token go together"),
+    ]
+
+
 def _check_cash(config: Config) -> Refusals:
     cash = config.cash
     return [
@@ -282,15 +315,12 @@ def _check_cash(config: Config) -> Refusals:
 
 
 def _check_devices(config: Config) -> Refusals:
-    strict = config.face is None or 0.2 <= config.face.threshold <= 0.5
     refusals = [
         (config.card.reader not in ("pcsc", "vpcd"), 'card.reader must be "pcsc" or "vpcd"'),
         (config.pin_pad.format not in ("iso9564-4", "iso9564-0"), 'pin_pad.format must be "iso9564-4" or "iso9564-0"'),
-        (config.face is not None and config.face.from_minor <= 0, "face.from_minor is above 0"),
         (not 0 <= config.kiosk.port <= 65535, "kiosk.port must be 0 to 65535"),
         (not 0.02 <= config.kiosk.pixel_pitch_mm <= 2.0, "kiosk.pixel_pitch_mm must be 0.02 to 2.0"),
         (not 1 <= config.card.port <= 65535, "card.port must be 1 to 65535"),
-        (not strict, "face.threshold must be a distance of 0.2 to 0.5 (0.6 would accept 1 stranger in 178)"),
     ]
     for name in ("dispenser", "pin_pad", "printer"):
         section: SerialSection = getattr(config, name)
@@ -301,4 +331,15 @@ def _check_devices(config: Config) -> Refusals:
     return refusals
 
 
-_CHECKS = {"terminal": _check_terminal, "bank": _check_bank, "cash": _check_cash, "devices": _check_devices}
+def _check_face(config: Config) -> Refusals:
+    return [] if config.face is None else config_face.refusals(config.face)
+
+
+_CHECKS = {
+    "terminal": _check_terminal,
+    "bank": _check_bank,
+    "keystore": _check_keystore,
+    "cash": _check_cash,
+    "devices": _check_devices,
+    "face": _check_face,
+}

@@ -1,6 +1,7 @@
 // The customer's screen. Shows the view that the server sends, and says which option was pressed, on which view.
 import { render } from "/static/vendor/lit.js";
 import { openLink } from "/static/link.js";
+import { createMirror } from "/static/mirror.js";
 import { keypadId, screen } from "/static/screen.js";
 
 const PRESS_ANSWERED_WITHIN_MS = 2000;
@@ -15,11 +16,12 @@ let pressed = null; // the id that was pressed on it and not answered yet
 let answerTimer = 0;
 let linked = false;
 
+const mirror = createMirror(`ws://${location.host}/mirror`);
 const link = openLink(`ws://${location.host}/view`, { onMessage: receive, onLink: setLinked });
 
 function receive(message) {
   if (!message.view) return;
-  const announced = view === null || view.screen !== message.view.screen || view.title !== message.view.title || view.lang !== message.view.lang;
+  const announced = view === null || ["screen", "title", "lang"].some((name) => view[name] !== message.view[name]) || guided(message.view);
   view = message.view;
   began = performance.now() - (message.age_s || 0) * 1000;
   release();
@@ -28,14 +30,20 @@ function receive(message) {
   if (announced) announce();
 }
 
+// Before the camera what to do better is said as it changes; elsewhere a hint alone says nothing new.
+function guided(next) {
+  return next.mirror !== null && view.hint !== next.hint;
+}
+
 function draw() {
+  mirror.show(view.mirror);
   const page = document.documentElement;
   page.lang = view.lang === "zh" ? "zh-CN" : "en";
   page.dataset.mode = view.mode;
   page.dataset.screen = view.screen;
   page.dataset.tone = view.tone;
   document.title = view.title;
-  render(screen(view, { press, pressed, age_s: (performance.now() - began) / 1000 }), root);
+  render(screen(view, { press, pressed, mirror: mirror.node, age_s: (performance.now() - began) / 1000 }), root);
   fit();
 }
 

@@ -108,6 +108,7 @@ function countdown(view, age_s) {
 }
 
 function shape(view, choices) {
+  if (view.mirror) return "mirror";
   if (view.keypad) return "keypad";
   return choices.length > FEW_CHOICES ? "choices" : "message";
 }
@@ -122,16 +123,16 @@ function choiceList(view, choices, hand) {
   </div>`;
 }
 
-export function screen(view, { press, pressed, age_s }) {
+export function screen(view, { press, pressed, mirror, age_s }) {
   const hand = { press, pressed };
   const having = (...roles) => view.options.filter((option) => roles.includes(option.role) && !onKeypad(view, option));
   const choices = having("choice");
   const other = view.lang === "zh" ? "en" : "zh-CN";
   // Few choices: the first thing to do stands first. A keypad or a table of amounts is used before it.
   const primary = having("primary").map((option) => button(view, option, hand, { kind: "primary", before: icon("check") }));
-  const few = shape(view, choices) === "message";
+  const few = ["message", "mirror"].includes(shape(view, choices));
   const controls = html`${few ? primary : nothing}${choiceList(view, choices, hand)}${view.keypad ? keypad(view, hand) : nothing}${few ? nothing : primary}`;
-  const foot = having("back", "cancel").map((option) => button(view, option, hand, { kind: option.role, before: icon(option.role) }));
+  const foot = [...having("back", "cancel"), ...having("service")].map((option) => button(view, option, hand, { kind: option.role, before: icon(option.role) }));
   return html`
     <header class="top">
       ${icon("mark")}
@@ -139,6 +140,7 @@ export function screen(view, { press, pressed, age_s }) {
       <div class="languages">${having("language").map((option) => button(view, option, hand, { kind: "language", before: icon("language"), lang: other }))}</div>
     </header>
     <main class="stage" data-shape=${shape(view, choices)} data-facts=${view.lines.length}>
+      ${view.mirror ? mirror : nothing}
       ${view.picture ? html`<div class="picture">${keyed(view.picture, picture(view.picture))}</div>` : nothing}
       <div class="text">
         <h1 id="title">${view.title}</h1>

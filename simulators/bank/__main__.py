@@ -7,6 +7,7 @@ or, with ``--stdin-eof``, when its standard input closes.
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,10 +23,13 @@ from simulators.bank.keys import BankKeys, KeyFileError, load_or_create
 from simulators.bank.link import BankLink, Tls
 from simulators.bank.messages import ACKNOWLEDGED
 from simulators.bank.store import Store, StoreError
+from simulators.bank.template_keys import TemplateKeys
 from simulators.bank.templates import TemplatesError, load_templates
 from simulators.crypto.emv import load_issuer_keys
 from simulators.crypto.host_pin import HostPinKeys, decrypt_pin
 from simulators.process import Loop
+
+TEMPLATE_KEYS_FILE = "face-template-keys.json"
 
 
 def bank_keys(folder: Path) -> BankKeys:
@@ -54,6 +58,7 @@ class Controls:
             "fault": lambda kind, **rest: self._faults.set(kind, rest),
             "skip": self._skip,
             "reset": self._reset,
+            **self._faces(),
             "public_key": lambda: self._host.keys.public_hex,
         }
         if do not in verbs:
@@ -71,6 +76,27 @@ class Controls:
             "faults": self._faults.state(),
             "unbalanced": self._host.ledger.check(),
             "own_time_ms": own_time_ms(list(self._link.own_times_s)),
+        }
+
+    def _faces(self) -> dict[str, Callable[..., Any]]:
+        """What an operator may see and do of enrolled faces: facts, a new key, deletion, proofs. Never a template."""
+        faces, store = self._host.faces, self._host.store
+
+        def remove(customer: str, by: str) -> str:
+            with store.transaction():
+                return faces.remove(customer, "operator", by, datetime.now(UTC))
+
+        def expire(months: int) -> list[str]:
+            with store.transaction():
+                return faces.expire(months, datetime.now(UTC))
+
+        return {
+            "faces": faces.all,
+            "face_consents": self._host.face_management.consents,
+            "face_rotate": faces.rotate,
+            "face_remove": remove,
+            "face_expire": expire,
+            "face_proofs": lambda: {"proofs": faces.proofs(), "broken_at": faces.broken_link()},
         }
 
     def _messages(self, kind: str, most: int = 100) -> list[dict[str, Any]]:
@@ -120,7 +146,15 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(keys.public_hex + "\n")
         return 0
     cast = load_cast(arguments.cast, keys)
-    host = BankHost(Store(arguments.store), cast, keys, datetime.now(UTC), templates=load_templates(arguments.templates))
+    template_keys = TemplateKeys(arguments.store.parent / TEMPLATE_KEYS_FILE, keys, secrets.token_bytes)
+    host = BankHost(
+        Store(arguments.store),
+        cast,
+        keys,
+        datetime.now(UTC),
+        templates=load_templates(arguments.templates),
+        template_keys=template_keys,
+    )
     faults = Faults(host.planned)
     told: list[bool] = []
 

@@ -25,6 +25,8 @@ class Planned:
 
     declines: deque[Verdict] = field(default_factory=deque)
     scripts: deque[tuple[str, str]] = field(default_factory=deque)
+    risky: set[str] = field(default_factory=set)
+    """Accounts whose withdrawals need the face beside card and PIN, whatever the amount."""
 
 
 class Authorisation:
@@ -56,7 +58,7 @@ class Authorisation:
         head = {"transactionId": request.transaction_id, "attempt": request.attempt}
         clear = self._verifier.open_card(request.box, request.transaction_id)
         card = self._verifier.card(clear)
-        if before and not (before["status"] == "pinRetry" and request.attempt > before["attempt"]):
+        if before and not (before["status"] in ("pinRetry", "faceRetry") and request.attempt > before["attempt"]):
             if before["account"] is None and before["status"] in ("settled", "inDoubt") and card:
                 detail = f"the request came after the advice; the card belongs to account {card.account}"
                 self._inbox.discrepancy(request.transaction_id, "cardOfUnauthorisedCash", detail, now)
@@ -84,7 +86,12 @@ class Authorisation:
         if standing:
             return replace(standing, check=verdict.check)
         verdict = self._verifier.pin(card, (request.pin_format, request.pin_block, request.ksn), verdict.check)
-        return verdict if verdict.reason else replace(verdict, reason=self._money(request, card, now))
+        if verdict.reason:
+            return verdict
+        verdict = replace(verdict, reason=self._money(request, card, now))
+        if not verdict.reason and card.account in self._planned.risky and request.face != "accepted":
+            return replace(verdict, reason="authenticationRequired", actions=("CHDA",))
+        return verdict
 
     def _money(self, request: WithdrawalRequest, card: Card, now: datetime) -> str:
         limits = self._cast.limits
@@ -121,7 +128,7 @@ class Authorisation:
         return script_template(tag, b"\x00\x00\x00\x01", [script_command(verdict.check, header)])
 
     def _record(self, request: WithdrawalRequest, terminal: str, card: Card | None, verdict: Verdict, now: datetime) -> None:
-        status = {"": "authorised", "incorrectPin": "pinRetry"}.get(verdict.reason, "declined")
+        status = {"": "authorised", "incorrectPin": "pinRetry", "authenticationRequired": "faceRetry"}.get(verdict.reason, "declined")
         row: Mapping[str, Any] = {
             "transaction_id": request.transaction_id,
             "terminal": terminal,

@@ -28,7 +28,7 @@ class CastError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One application of a card. `token` stands for the PAN in the store."""
+    """One application of a card. `token` stands for the PAN in the store; `customer` is whose it is (the cast's `face`, else its name)."""
 
     account: str
     token: str
@@ -83,7 +83,7 @@ def _card(raw: Mapping[str, Any], pan: str, keys: BankKeys) -> Card:
         bool(raw.get("host_capture", False)),
         int(raw.get("pin_tries_left", PIN_TRIES)),
         keys.pin_value(pan, str(raw["pin"])),
-        str(raw.get("face", "")),
+        str(raw.get("face") or raw["name"]),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from simulators.bank.authorise import Planned
 from simulators.bank.verify import RESPONSE_CODES, Verdict
 
-ACTIONS = ("PINR", "PINL", "CPTR")
+ACTIONS = ("PINR", "PINL", "CPTR", "CHDA")
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class Faults:
             "duplicate_responses": self._duplicates,
             "decline_next": self._decline_next,
             "script_next": self._script_next,
+            "risk": self._risk,
             "crash_before_ack": self._crash,
             "clear": self.clear,
         }
@@ -82,8 +83,13 @@ class Faults:
             raise ValueError("tag is 71 or 72, header four bytes in hex")
         self.planned.scripts.append((tag, header))
 
+    def _risk(self, account: str, on: bool = True) -> None:
+        """Withdrawals from this account are answered with CHDA until they come with a face that matched."""
+        (self.planned.risky.add if on else self.planned.risky.discard)(account)
+
     def clear(self) -> None:
         self.planned.declines.clear()
+        self.planned.risky.clear()
         self.planned.scripts.clear()
         self.down, self.crash_before_ack = False, False
         self.slow_s, self.late_s = 0.0, 0.0
@@ -99,6 +105,7 @@ class Faults:
             "duplicate_responses": self.duplicate_responses,
             "decline_next": [verdict.reason for verdict in self.planned.declines],
             "script_next": [f"{tag} {header}" for tag, header in self.planned.scripts],
+            "risk": sorted(self.planned.risky),
             "crash_before_ack": self.crash_before_ack,
         }
 

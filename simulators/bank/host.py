@@ -14,18 +14,26 @@ from typing import Any
 from simulators.bank.authorise import Authorisation, Planned
 from simulators.bank.cards import Cast
 from simulators.bank.completion import Completion
+from simulators.bank.face_management import FaceManagement
+from simulators.bank.faces import Faces
 from simulators.bank.inbox import Inbox
 from simulators.bank.inquiries import Inquiries
 from simulators.bank.keys import BankKeys
 from simulators.bank.ledger import FUNDING, SUSPENSE, Ledger
 from simulators.bank.messages import ACKNOWLEDGED, BASE, CLASSES, Envelope, Fields, Malformed, Message, envelope, outgoing
 from simulators.bank.store import Store
+from simulators.bank.template_keys import TemplateKeys
 from simulators.bank.templates import Template
-from simulators.bank.verify import Verdict
+from simulators.bank.verify import Verdict, Verifier
 from simulators.crypto.sealed_box import RandomBytes
 
 Answers = list[tuple[str, Message]]
-RESPONSES = {"ATMWithdrawalRequest": "ATMWithdrawalResponse", "ATMInquiryRequest": "ATMInquiryResponse"}
+RESPONSES = {
+    "ATMWithdrawalRequest": "ATMWithdrawalResponse",
+    "ATMInquiryRequest": "ATMInquiryResponse",
+    "ATMFaceManagementRequest": "ATMFaceManagementResponse",
+}
+CONSENT = "ATMFaceConsentAdvice"
 ADVICE = "ATMWithdrawalCompletionAdvice"
 
 
@@ -40,6 +48,7 @@ class BankHost:
         now: datetime,
         *,
         templates: Mapping[str, Template] | None = None,
+        template_keys: TemplateKeys | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
     ) -> None:
         self.store = store
@@ -50,9 +59,12 @@ class BankHost:
         self.inbox = Inbox(store)
         self._authorisation = Authorisation(store, cast, keys, self.planned)
         self._completion = Completion(store, cast, keys)
-        self._inquiries = Inquiries(store, cast, keys, templates or {}, random_bytes)
+        self.faces = Faces(store, template_keys or TemplateKeys(None, keys, random_bytes), random_bytes)
+        self.face_management = FaceManagement(store, keys, Verifier(store, cast, keys), self.faces)
+        self._inquiries = Inquiries(store, cast, keys, self.faces)
         with store.transaction():
             self.open_accounts(now)
+            self.faces.take_over(templates or {}, now)
 
     def open_accounts(self, now: datetime) -> None:
         """The cast's accounts with their opening balances; those that are open keep what they have. Inside a transaction."""
@@ -101,6 +113,8 @@ class BankHost:
             data = self._authorisation.respond(found, now)
         elif found.type == "ATMInquiryRequest":
             data = self._inquiries.respond(found, now)
+        elif found.type == "ATMFaceManagementRequest":
+            data = self.face_management.respond(found, now)
         else:
             raise Malformed(f"type: on auth one of {', '.join(RESPONSES)}")
         return [("auth/resp", outgoing(RESPONSES[found.type], found.base, found.id, data, now))]
@@ -118,6 +132,11 @@ class BankHost:
                 if found.type != ADVICE:
                     raise Malformed(f"type: on txn {ADVICE}")
                 self._completion.apply(found, self._authorisation.day(now), now)
+            except Malformed as error:
+                self._quarantine(leaf, found, str(error), now)
+        elif news == "new" and found.type == CONSENT:
+            try:
+                self.face_management.apply(found, now)
             except Malformed as error:
                 self._quarantine(leaf, found, str(error), now)
         upto = self.inbox.acknowledge(found.terminal, kind, found.epoch)
@@ -151,7 +170,7 @@ class BankHost:
         data = message.get("data")
         fields = Fields(data if isinstance(data, dict) else {})
         answer: dict[str, Any] = {"inResponseTo": message.get("id") if isinstance(message.get("id"), str) else None}
-        for name, wanted in (("transactionId", str), ("attempt", int), ("inquiry", str)):
+        for name, wanted in (("transactionId", str), ("attempt", int), ("inquiry", str), ("service", str)):
             if isinstance(fields.values.get(name), wanted):
                 answer[name] = fields.values[name]
         answer.update(Verdict(reason).fields(self.keys))

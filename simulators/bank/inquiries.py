@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from simulators.bank.cards import Card, Cast
+from simulators.bank.faces import Faces
 from simulators.bank.inbox import Inbox
 from simulators.bank.keys import BankKeys
 from simulators.bank.ledger import Ledger
 from simulators.bank.messages import Amount, Envelope, Malformed, pin_block, transaction_id
 from simulators.bank.store import Store
-from simulators.bank.templates import Template
 from simulators.bank.verify import Verdict, Verifier
-from simulators.crypto.sealed_box import RandomBytes, SealedBoxError, public_from_hex, seal
-
-TEMPLATE_SCHEMA = 1
+from simulators.crypto.sealed_box import SealedBoxError, public_from_hex
 
 
 class Inquiries:
     """Runs inside the caller's transaction."""
 
-    def __init__(self, store: Store, cast: Cast, keys: BankKeys, templates: Mapping[str, Template], random_bytes: RandomBytes) -> None:
+    def __init__(self, store: Store, cast: Cast, keys: BankKeys, faces: Faces) -> None:
         self._cast = cast
         self._keys = keys
-        self._templates = templates
-        self._random_bytes = random_bytes
+        self._faces = faces
         self._inbox = Inbox(store)
         self._ledger = Ledger(store)
         self._verifier = Verifier(store, cast, keys)
@@ -65,13 +60,7 @@ class Inquiries:
         """Behind card and PIN, as money is: a card number alone shows nobody's balance."""
         block = pin_block(found.data)
         field55 = found.data.hex("iccRelatedData", 1, 1024)
-        if card is None:
-            return Verdict("unknownCard")
-        verdict = self._verifier.cryptogram(card, field55, identity)
-        if verdict.reason:
-            return verdict
-        standing = self._verifier.card_standing(card, now)
-        return replace(standing, check=verdict.check) if standing else self._verifier.pin(card, block, verdict.check)
+        return Verdict("unknownCard") if card is None else self._verifier.card_and_pin(card, block, field55, identity, now)
 
     def _template(self, found: Envelope, card: Card | None, now: datetime) -> tuple[Verdict, dict[str, Any]]:
         try:
@@ -83,10 +72,5 @@ class Inquiries:
         standing = self._verifier.card_standing(card, now)
         if standing:
             return standing, {}
-        template = self._templates.get(card.customer)
-        if template is None:
-            return Verdict("noTemplate"), {}
-        associated = f"{template.customer}|{template.template_id}|{template.model}|{TEMPLATE_SCHEMA}".encode()
-        box = seal(template.encoding, recipient, associated, f"face-{found.terminal}", self._random_bytes)
-        sent = {"templateId": template.template_id, "model": template.model, "customer": template.customer, "schema": TEMPLATE_SCHEMA}
-        return Verdict(""), {"template": {**sent, "box": box}}
+        template = self._faces.deliver(card.customer, recipient, found.terminal, now)
+        return (Verdict(""), {"template": template}) if template else (Verdict("noTemplate"), {})

@@ -112,6 +112,36 @@ class Probe:
         values["9F27"] = bytes([kind])
         return b"".join(tlv(tag, value) for tag, value in values.items())
 
+    def face_service(self, card: str, number: int, now: datetime, service: str, **more: Any) -> Message:
+        """`open` with card and PIN (`pin`: another one); `enrol`, `revoke` with what `more` says."""
+        identity, pin = self.transaction_id(number), more.pop("pin", None)
+        data: dict[str, Any] = {
+            "transactionId": identity,
+            "service": service,
+            "attempt": 1,
+            "protectedCardData": self.card_data(card, identity),
+        }
+        if service == "open":
+            data |= {"pinBlock": self.pin_block(card, pin), "iccRelatedData": self.cryptogram(card, 0).hex()}
+        return self.message("ATMFaceManagementRequest", {**data, **more}, now)
+
+    def enrolment(self, card: str, number: int, now: datetime, vector: bytes, *, model: str = "cd" * 32, consent: int = 1) -> Message:
+        """As a terminal sends it: consent and the template, sealed for the bank."""
+        identity = self.transaction_id(number)
+        consent_id = f"{identity}-C{consent}"
+        associated = f"enrol|{identity}|{consent_id}|{model}|2".encode()
+        box = seal(vector, self.bank_key, associated, "bank-2026", random.Random(f"enrol{self.seed}{identity}").randbytes)
+        said = {"consentId": consent_id, "version": "1", "language": "zh"}
+        template = {"model": model, "schema": 2, "consentId": consent_id, "box": box}
+        return self.face_service(card, number, now, "enrol", consent=said, template=template)
+
+    def consent(self, number: int, what: str, seq: int, now: datetime, **more: Any) -> Message:
+        """ATMFaceConsentAdvice on `event`."""
+        identity = self.transaction_id(number)
+        given = {"consentId": f"{identity}-C1", "version": "1", "language": "zh"} if what == "given" else {"consentId": ""}
+        data = {"transactionId": identity, "consent": what, **given, **more}
+        return self.message("ATMFaceConsentAdvice", data, now, epoch=1, seq=seq, leaf="audit")
+
     def withdrawal(self, card: str, minor: int, number: int, now: datetime, *, attempt: int = 1, pin: str | None = None) -> Message:
         identity = self.transaction_id(number)
         data = {

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MONEY_TABLES = ("posting", "entry", "hold", "withdrawal", "request", "cryptogram", "card", "discrepancy", "account")
 
 SCHEMA = """
@@ -39,6 +39,14 @@ CREATE TABLE refusal (id INTEGER PRIMARY KEY, at TEXT NOT NULL, base TEXT NOT NU
   reason TEXT NOT NULL, digest TEXT NOT NULL, payload TEXT NOT NULL);
 CREATE TABLE terminal (base TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, last_seen TEXT NOT NULL,
   telemetry_epoch INTEGER NOT NULL DEFAULT 0, telemetry_seq INTEGER NOT NULL DEFAULT 0, telemetry TEXT NOT NULL DEFAULT '{}');
+CREATE TABLE face_session (transaction_id TEXT PRIMARY KEY, terminal TEXT NOT NULL, customer TEXT NOT NULL, card TEXT NOT NULL,
+  opened_at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE face_consent (consent_id TEXT PRIMARY KEY, customer TEXT NOT NULL, transaction_id TEXT NOT NULL, version TEXT NOT NULL,
+  language TEXT NOT NULL, given_at TEXT NOT NULL, withdrawn_at TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE face_template (template_id TEXT PRIMARY KEY, customer TEXT NOT NULL UNIQUE, model TEXT NOT NULL, schema INTEGER NOT NULL,
+  generation INTEGER NOT NULL, iv BLOB NOT NULL, ciphertext BLOB NOT NULL, consent_id TEXT NOT NULL, enrolled_at TEXT NOT NULL,
+  used_at TEXT NOT NULL);
+CREATE TABLE face_proof (number INTEGER PRIMARY KEY, template_id TEXT NOT NULL, said TEXT NOT NULL, hash TEXT NOT NULL);
 """
 
 
@@ -47,9 +55,10 @@ class StoreError(Exception):
 
 
 class Store:
-    """`path` None keeps everything in memory (tests, virtual time)."""
+    """`path` None keeps everything in memory (tests, virtual time). `scrub`: what this transaction deletes must leave the file, too."""
 
     def __init__(self, path: Path | None) -> None:
+        self.scrub = False
         name = ":memory:" if path is None else str(path)
         try:
             if path is not None:
@@ -57,6 +66,7 @@ class Store:
             self.connection = sqlite3.connect(name, isolation_level=None, timeout=10.0)
             self.connection.row_factory = sqlite3.Row
             self.connection.execute("PRAGMA foreign_keys = ON")
+            self.connection.execute("PRAGMA secure_delete = ON")
             if path is not None:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA synchronous = FULL")
@@ -81,6 +91,9 @@ class Store:
             self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
+        if self.scrub:
+            self.scrub = False
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self.connection.execute(statement, values)

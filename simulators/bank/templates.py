@@ -1,9 +1,11 @@
-"""The enrolled faces: a file of templates by customer, as the simulated enrolment (simulators/camera) writes it."""
+"""The enrolled faces: a file of templates by customer, as the simulated enrolment (simulators/camera) writes it. Of one model, any."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,4 +44,6 @@ def load_templates(path: Path | None) -> dict[str, Template]:
     for customer, template in found.items():
         if len(template.encoding) != TEMPLATE_BYTES:
             raise TemplatesError(f"{path}: the encoding of {customer} must have {TEMPLATE_BYTES} bytes")
+        if not abs(math.hypot(*struct.unpack("<128f", template.encoding)) - 1) < 1e-3:
+            raise TemplatesError(f"{path}: the encoding of {customer} must be of length 1")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,6 +30,11 @@ RESPONSE_CODES = {
     "invalidCryptogram": "05",
     "transactionClosed": "05",
     "noTemplate": "05",
+    "authenticationRequired": "05",
+    "noFaceSession": "05",
+    "faceSessionOver": "05",
+    "consentWithdrawn": "05",
+    "templateRefused": "05",
     "malformed": "30",
     "systemError": "96",
 }
@@ -107,6 +112,14 @@ class Verifier:
         if self.tries_left(card) <= 0:
             return Verdict("pinTriesExceeded")
         return None
+
+    def card_and_pin(self, card: Card, block: tuple[str, bytes, bytes], field55: bytes, identity: str, now: datetime) -> Verdict:
+        """Behind both, as money is: a card number alone shows nothing and opens nothing."""
+        verdict = self.cryptogram(card, field55, identity)
+        if verdict.reason:
+            return verdict
+        standing = self.card_standing(card, now)
+        return replace(standing, check=verdict.check) if standing else self.pin(card, block, verdict.check)
 
     def cryptogram(self, card: Card, field55: bytes, transaction_id: str) -> Verdict:
         """The ARQC must be this card's, and not have served another transaction before."""

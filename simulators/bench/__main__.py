@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from simulators.bench.bench import Bench
-from simulators.bench.cameras import CameraHand
 from simulators.bench.pages import bench_app
 
 CAST = Path(__file__).parents[1] / "cast.toml"
@@ -46,8 +45,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--controls", type=Path, required=True, help="the folder of the control sockets (dispenser.ctl, card.ctl, ...)")
     parser.add_argument("--kiosk-url", type=_url, required=True, help="the customer's page, shown in a frame")
     parser.add_argument("--pictures", type=Path, help="the folder of the printed receipts' pictures")
-    parser.add_argument("--scenes", type=Path, help="the folder of the camera's scenes (python -m simulators.camera)")
-    parser.add_argument("--camera", type=Path, help="the camera's source, a link; camera.avi beside the folder of controls when not given")
     parser.add_argument("--cast", type=Path, default=CAST, help="the cards")
     parser.add_argument("--keep", action="store_true", help="go on when standard input closes")
     return parser.parse_args(argv)
@@ -60,10 +57,7 @@ def _on_stdin_end(call: object) -> None:
 
 
 async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None:
-    camera = None
-    if arguments.scenes is not None:
-        camera = CameraHand(arguments.scenes, arguments.camera or arguments.controls.parent / "camera.avi")
-    bench = Bench(arguments.controls, cast=arguments.cast, kiosk_url=arguments.kiosk_url, camera=camera)
+    bench = Bench(arguments.controls, cast=arguments.cast, kiosk_url=arguments.kiosk_url)
     port = listener.getsockname()[1]
     application = bench_app(
         bench, hosts=frozenset({f"127.0.0.1:{port}", f"localhost:{port}"}), pictures=arguments.pictures, complain=_complain

@@ -6,6 +6,7 @@ No PIN passes here: the pad's keys are pressed by the page at the pad's own door
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import tomllib
 from collections import deque
@@ -14,11 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from simulators.bench.cameras import CameraHand
 from simulators.bench.hands import Absent, Hand, Refused
 from simulators.bench.story import changes
 
-DEVICES = ("dispenser", "card", "pinpad", "printer", "bank")
+DEVICES = ("dispenser", "card", "pinpad", "printer", "bank", "camera")
 NOT_HERE = {("pinpad", "press"), ("pinpad", "type")}
 ENTRIES_KEPT = 300
 CAST_FIELDS = ("name", "title", "pin", "authentication", "language")
@@ -27,9 +27,9 @@ CAST_FIELDS = ("name", "title", "pin", "authentication", "language")
 class Bench:
     """`look()` asks every simulator for its state; `do()` is a person's hand. `kiosk_url` is only told to the page."""
 
-    def __init__(self, controls: Path, *, cast: Path, kiosk_url: str, camera: CameraHand | None) -> None:
+    def __init__(self, controls: Path, *, cast: Path, kiosk_url: str) -> None:
         self._hands = {name: Hand(controls / f"{name}.ctl") for name in DEVICES}
-        self._camera = camera
+        self._stills: dict[str, bytes] = {}
         self.cast = read_cast(cast)
         self.kiosk_url = kiosk_url
         self.state: dict[str, Any] = {}
@@ -45,7 +45,6 @@ class Bench:
     async def _look(self) -> bool:
         states = await asyncio.gather(*(self._state_of(name) for name in DEVICES))
         fresh: dict[str, Any] = dict(zip(DEVICES, states, strict=True))
-        fresh["camera"] = None if self._camera is None else self._camera.state()
         if fresh == self.state:
             return False
         if self.state:
@@ -74,22 +73,18 @@ class Bench:
         return result
 
     async def _carry_out(self, device: str, verb: str, arguments: dict[str, Any]) -> Any:
-        if device == "camera":
-            return self._show(verb, arguments)
         if device not in self._hands:
-            raise Refused(f"there is no device {device!r}: {', '.join([*DEVICES, 'camera'])}")
+            raise Refused(f"there is no device {device!r}: {', '.join(DEVICES)}")
         return await self._hands[device].call(verb, **{name: value for name, value in arguments.items() if name != "do"})
 
-    def _show(self, verb: str, arguments: dict[str, Any]) -> None:
-        if self._camera is None or verb != "show":
-            raise Refused("the camera has scenes to show, when there are some: show")
-        try:
-            self._camera.show(str(arguments.get("scene")))
-        except (ValueError, OSError) as error:
-            raise Refused(str(error)) from error
-
-    def still(self, scene: str) -> bytes | None:
-        return None if self._camera is None else self._camera.still(scene)
+    async def still(self, scene: str) -> bytes | None:
+        """A JPEG of what a scene of the camera looks like; None when there is no such scene."""
+        if scene not in self._stills:
+            try:
+                self._stills[scene] = base64.b64decode(await self._hands["camera"].call("still", scene=scene))
+            except (Absent, Refused):
+                return None
+        return self._stills[scene]
 
     def _write(self, who: str, device: str, text: str) -> None:
         self.written += 1

@@ -149,7 +149,7 @@ def bench_app(
         return PlainTextResponse("no such receipt", 404) if path is None or not path.is_file() else FileResponse(path)
 
     async def still(request: Request) -> Response:
-        data = await asyncio.to_thread(bench.still, request.path_params["scene"])
+        data = await bench.still(request.path_params["scene"])
         return PlainTextResponse("no such scene", 404) if data is None else Response(data, media_type="image/jpeg")
 
     routes = [

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulators.camera.encode import Desk, read_photograph
+from simulators.camera.encode import Desk, DlibDesk, SFaceDesk, read_photograph
 from simulators.camera.faces import fetch_faces
 
 WIDTH, HEIGHT, FPS, FRAMES = 640, 480, 10, 30
 FAR_PX, NEAR_PX, WALK_FRAMES = 105, 185, 12
-VERSION = 1
+VERSION = 2
 SEED = 20261122
-TEMPLATES = "templates.json"
+TEMPLATES, TEMPLATES_DLIB = "templates.json", "templates-dlib.json"
 ENROLMENT = {"customer": ("obama2.jpg", "obama3.jpg"), "other": ("biden.jpg",)}
 Say = Callable[[str], object]
 
@@ -78,16 +78,17 @@ def show(name: str, cache: Path, link: Path) -> None:
 def make_scenes(cache: Path, say: Say = lambda _: None) -> Path:
     """Make what is missing in `cache`; returns the path of templates.json. FacesUnavailable or EncodingFailed say what went wrong."""
     done, mark = cache / "done", f"scenes of version {VERSION}\n"
-    files = [done, cache / TEMPLATES, *(scene_path(cache, name) for name in SCENES)]
+    files = [done, cache / TEMPLATES, cache / TEMPLATES_DLIB, *(scene_path(cache, name) for name in SCENES)]
     if all(file.is_file() for file in files) and done.read_text() == mark:
         say("scenes and templates are there")
         return cache / TEMPLATES
     cache.mkdir(parents=True, exist_ok=True)
     say("fetching the photographs")
     folder = fetch_faces(cache)
-    desk = Desk()
+    desk = SFaceDesk()
     say("enrolling")
-    _enrol(desk, folder, cache)
+    _enrol(desk, folder, cache / TEMPLATES)
+    _enrol(DlibDesk(), folder, cache / TEMPLATES_DLIB)
     for name, scene in SCENES.items():
         say(f"recording scene {name}")
         _record(scene, desk, folder, scene_path(cache, name))
@@ -105,14 +106,16 @@ def _put(path: Path, data: bytes) -> None:
 # --- templates ------------------------------------------------------------------------------------------------------------------------
 
 
-def _enrol(desk: Desk, folder: Path, cache: Path) -> None:
-    """Each photograph, mirrored and a little darker too: the mean, as float32 little-endian."""
+def _enrol(desk: Desk, folder: Path, path: Path) -> None:
+    """Each photograph, mirrored and a little darker too: the mean, of length 1, as float32 little-endian."""
     templates = {}
     for customer, names in ENROLMENT.items():
         encodings = [desk.encode(picture) for name in names for picture in _variations(read_photograph(folder / name))]
-        mean = [sum(values) / len(encodings) for values in zip(*encodings, strict=True)]
-        templates[customer] = {"templateId": f"{customer}-1", "encoding": struct.pack(f"<{len(mean)}f", *mean).hex()}
-    _put(cache / TEMPLATES, json.dumps({"model": desk.model_sha256, "templates": templates}, indent=1).encode())
+        total = [sum(values) for values in zip(*encodings, strict=True)]
+        length = sum(value * value for value in total) ** 0.5
+        encoding = struct.pack(f"<{len(total)}f", *(value / length for value in total))
+        templates[customer] = {"templateId": f"{customer}-1", "encoding": encoding.hex()}
+    _put(path, json.dumps({"model": desk.model_sha256, "templates": templates}, indent=1).encode())
 
 
 def _variations(rgb: Any) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from simulators.stage.processes import StageError
 from simulators.stage.setting import Stage
 
 Tell = Callable[[str, str], None]
+ARROWS = {"left": "turnLeft", "right": "turnRight"}
 
 
 class Customer:
@@ -32,6 +33,7 @@ class Customer:
         self._open = contextlib.ExitStack()
         self.view: dict[str, Any] = {}
         self.screens: list[str] = []
+        self._asked: str | None = None
 
     # --- eyes
 
@@ -65,6 +67,16 @@ class Customer:
                 self.screens.append(message["screen"])
                 self._tell("kiosk", f"{message['title']}" + (f"  [{_lines(message)}]" if message.get("lines") else ""))
             self.view = message
+            self._turn(message.get("mirror"))
+
+    def _turn(self, mirror: dict[str, Any] | None) -> None:
+        """What the mirror's arrow asks is what the person before the camera does. An arrow to the left is their own left."""
+        asked = None if mirror is None else ARROWS.get(mirror["arrow"], "lookStraight")
+        if asked is not None and asked != self._asked and "camera" in self._stage.children:
+            self._stage.hand("camera").call("cue", stage=asked)
+            if asked in ARROWS.values():
+                self._tell("customer", f"is asked to turn {'left' if asked == 'turnLeft' else 'right'}")
+        self._asked = asked
 
     def sees(self, *screens: str, where: Callable[[dict[str, Any]], bool] | None = None) -> dict[str, Any]:
         """Wait until one of these screens is shown (and `where` holds)."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from simulators.control import ControlError
+from simulators.stage.catalogue import ALL, BY_NAME
 from simulators.stage.customer import Customer
 from simulators.stage.processes import StageError
-from simulators.stage.scenarios import ALL, BY_NAME, Scenario, Scene
+from simulators.stage.scenarios import Scenario, Scene
 from simulators.stage.setting import DENOMINATIONS, Options, Stage
 
 TIMEOUTS = {
@@ -26,9 +27,10 @@ TIMEOUTS = {
     "dispense_s": 12.0,
     "resolve_s": 20.0,
     "print_s": 8.0,
+    "face_s": 15.0,
 }
 SETTLE_S = 15.0
-OUTCOMES = {"settled": "success", "released": "none", "declined": "none", "pinRetry": "none", "inDoubt": "inDoubt"}
+OUTCOMES = {"settled": "success", "released": "none", "declined": "none", "pinRetry": "none", "faceRetry": "none", "inDoubt": "inDoubt"}
 
 
 class Story:

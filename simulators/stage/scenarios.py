@@ -54,7 +54,15 @@ def to_card(scene: Scene, amount_minor: int = AMOUNT, card: str = CARD, pin: str
     """Up to "take your card"."""
     to_amount(scene, card, pin)
     scene.customer.presses(f"amount:{amount_minor}")
+    if scene.stage.options.faces and amount_minor >= FACE_AMOUNT:
+        go_on_to_camera(scene)
     scene.customer.sees("takeCard")
+
+
+def go_on_to_camera(scene: Scene) -> None:
+    """The screen before the camera says what it will do, and waits for a yes."""
+    scene.customer.sees("faceNotice")
+    scene.customer.presses("goOn")
 
 
 def take_cash_and_receipt(scene: Scene) -> None:
@@ -180,6 +188,7 @@ def face_mismatch(scene: Scene) -> None:
     scene.tell("stage", "before the camera stands another person than the card's")
     to_amount(scene)
     scene.customer.presses(f"amount:{FACE_AMOUNT}")
+    go_on_to_camera(scene)
     scene.customer.sees("face")
     scene.customer.sees("chooseAmount")
     scene.customer.presses("cancel")

@@ -28,8 +28,8 @@ DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 class Options:
     """How the stage is set. `counts`: notes in each cassette. `mechanics`: how many times faster than real.
 
-    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes. `agent_module`: what `python -m` starts as the
-    agent; a test may put its own launcher around it, told by `agent_env`."""
+    `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes; `face`: a section of one's own instead.
+    `agent_module`: what `python -m` starts as the agent; a test may put its own launcher around it, told by `agent_env`."""
 
     counts: tuple[int, int, int, int] = (200, 200, 200, 200)
     journal_counts: tuple[int, int, int, int] | None = None
@@ -38,6 +38,8 @@ class Options:
     printer_bytes_per_s: float = 960.0
     pictures: bool = True
     faces: Path | None = None
+    face: dict[str, Any] | None = None
+    mode: str = "standard"
     scene: str = "customer"
     kiosk_port: int = 0
     bench_port: int = 0
@@ -64,6 +66,7 @@ class Stage:
         self.reader_says = ""
         self.kiosk_url = ""
         self.bench_url = ""
+        self.camera_url = ""
         self._controls: dict[str, Control] = {}
 
     # --- setting and striking
@@ -76,6 +79,8 @@ class Stage:
         self._start_simulators(port)
         for child in self.children.values():
             child.wait_word("ready")
+        if "camera" in self.children:
+            self.camera_url = f"http://127.0.0.1:{self.children['camera'].words[-1].split('port=')[1]}/scene.mjpg"
         self._write_configuration()
         if self.options.bench:
             self._start_bench()
@@ -147,10 +152,14 @@ class Stage:
             *("--bytes-per-s", str(options.printer_bytes_per_s)),
             *(("--pictures", str(folder / "pictures")) if options.pictures else ()),
         )
+        if faces is not None:
+            self._child(
+                "camera",
+                "simulators.camera.live",
+                *("--photographs", str(faces / "photographs"), "--control", self.control_path("camera"), "--scene", options.scene),
+            )
         self._card_port = card_port
         self._child("card", "simulators.card", "--port", str(card_port), "--control", self.control_path("card"))
-        if faces is not None:
-            self.show_scene(options.scene)
 
     def _start_bench(self) -> None:
         child = self._child(
@@ -158,7 +167,6 @@ class Stage:
             "simulators.bench",
             *("--port", str(self.options.bench_port), "--controls", str(self.folder / "controls")),
             *("--pictures", str(self.folder / "pictures"), "--kiosk-url", f"http://127.0.0.1:{self.options.kiosk_port}/"),
-            *(("--scenes", str(self.options.faces)) if self.options.faces else ()),
         )
         child.wait_word("ready")
         self.bench_url = f"http://127.0.0.1:{self.options.bench_port}/"
@@ -212,6 +220,7 @@ class Stage:
                 "branch": BRANCH,
                 "store": "journal.sqlite",
                 "language": options.language,
+                "mode": options.mode,
                 "demo_badge": "模拟设备 simulated devices",
             },
             "bank": {
@@ -239,7 +248,9 @@ class Stage:
         if options.bench:
             sections["kiosk"]["frame_origin"] = f"http://127.0.0.1:{options.bench_port}"
         if options.faces is not None:
-            sections["face"] = {"camera": str(folder / "camera.avi"), "from_minor": 100_000}
+            sections["face"] = {"camera": self.camera_url, "from_minor": 100_000}
+        if options.face is not None:
+            sections["face"] = options.face
         if options.timeouts:
             sections["timeouts"] = options.timeouts
         (folder / "terminal.toml").write_text(toml(sections), encoding="utf-8")
@@ -263,10 +274,8 @@ class Stage:
         return self._controls[name]
 
     def show_scene(self, scene: str) -> None:
-        from simulators.camera.scenes import show
-
-        assert self.options.faces is not None
-        show(scene, self.options.faces, self.folder / "camera.avi")
+        """Somebody or something else before the camera."""
+        self.hand("camera").call("show", scene=scene)
 
     def waits_for_trace(self, kind: str, name: str, within_s: float = 20.0) -> None:
         """Until the terminal's trace notes it."""

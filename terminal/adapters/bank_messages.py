@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from drivers.secret import Secret
-from terminal.core.commands import Authorise, FetchTemplate
-from terminal.core.events import AuthorisationAnswered, Event, RequestFailed, TemplateFetched
+from terminal.core.commands import Authorise, FetchTemplate, ManageFace
+from terminal.core.events import AuthorisationAnswered, Event, FaceManaged, RequestFailed, TemplateFetched
 
 
 class Sealer(Protocol):
-    """Closes card data for the bank alone."""
+    """Closes card data for the bank alone. `public_key` (point, hex) and `key_id` are the bank's, for others who seal for it."""
 
+    @property
+    def public_key(self) -> str: ...
+    @property
+    def key_id(self) -> str: ...
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> Mapping[str, Any]: ...
 
 
@@ -23,9 +27,12 @@ CODE = re.compile(r"[A-Za-z0-9_-]{0,48}", re.ASCII)
 _DIGITS = re.compile("[0-9]{13}")  # as long as a card number
 WITHDRAWAL = "ATMWithdrawalRequest"
 INQUIRY = "ATMInquiryRequest"
+FACE_MANAGEMENT = "ATMFaceManagementRequest"
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+BankRequest = Authorise | FetchTemplate | ManageFace
 
 
-def request_of(command: Authorise | FetchTemplate, sealer: Sealer) -> tuple[str, dict[str, Any]]:
+def request_of(command: BankRequest, sealer: Sealer) -> tuple[str, dict[str, Any]]:
     """Type and data of the message. This is the one place where PAN and track 2 leave their `Secret`: into the sealed box."""
     card = dict(sealer.seal(command.pan, command.track2, command.pan_sequence, command.transaction_id))
     if isinstance(command, FetchTemplate):
@@ -35,6 +42,8 @@ def request_of(command: Authorise | FetchTemplate, sealer: Sealer) -> tuple[str,
             "protectedCardData": card,
             "recipientKey": command.recipient_key,
         }
+    if isinstance(command, ManageFace):
+        return FACE_MANAGEMENT, _management(command, card)
     face: dict[str, Any] = {"decision": command.face}
     if command.face == "accepted":
         face["score"] = command.face_score
@@ -50,13 +59,15 @@ def request_of(command: Authorise | FetchTemplate, sealer: Sealer) -> tuple[str,
     }
 
 
-def answer_of(command: Authorise | FetchTemplate, type_: str, data: Mapping[str, Any]) -> Event:
+def answer_of(command: BankRequest, type_: str, data: Mapping[str, Any]) -> Event:
     """The core's event for a response; RequestFailed("malformed") when it does not answer this request or lacks what it must have."""
     try:
         if data["transactionId"] != command.transaction_id:
             raise ValueError("another transaction")
         if isinstance(command, FetchTemplate):
             return _template(command, type_, data)
+        if isinstance(command, ManageFace):
+            return _managed(command, type_, data)
         return _authorisation(command, type_, data)
     except (KeyError, TypeError, ValueError):
         return RequestFailed(command.request_id, "malformed")
@@ -72,6 +83,36 @@ def _template(command: FetchTemplate, type_: str, data: Mapping[str, Any]) -> Ev
     if data["response"] != "APPR":
         return TemplateFetched(command.request_id, Secret(""), code_of(data.get("reason")))
     return TemplateFetched(command.request_id, Secret(json.dumps(data["template"])), "")
+
+
+def _management(command: ManageFace, card: dict[str, Any]) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "transactionId": command.transaction_id,
+        "service": command.service,
+        "attempt": command.attempt,
+        "protectedCardData": card,
+    }
+    if command.pin_block is not None:
+        pin = command.pin_block
+        data["pinBlock"] = {"format": pin.format, "block": pin.block.reveal(), "ksn": pin.ksn}
+        data["iccRelatedData"] = command.field55
+    if command.template is not None:
+        data["consent"] = {"consentId": command.consent_id, "version": command.consent_version, "language": command.language}
+        data["template"] = json.loads(command.template.reveal())
+    return data
+
+
+def _managed(command: ManageFace, type_: str, data: Mapping[str, Any]) -> Event:
+    _check(type_ == "ATMFaceManagementResponse" and data["service"] == command.service and data["attempt"] == command.attempt)
+    _check(data["response"] in ("APPR", "DECL", "TECH"))
+    actions = tuple(data.get("actions") or ())
+    reason, icc_data = data.get("reason") or "", data.get("iccRelatedData") or ""
+    _check(all(code_of(text) == text for text in (*actions, reason)) and isinstance(icc_data, str))
+    bytes.fromhex(icc_data)
+    since, proof = data.get("enrolledSince") or "", data.get("proof") or ""
+    _check(since == "" or bool(_DATE.fullmatch(since)))
+    _check(code_of(proof) == proof)
+    return FaceManaged(command.request_id, data["response"], reason, actions, icc_data, since, proof)
 
 
 def _authorisation(command: Authorise, type_: str, data: Mapping[str, Any]) -> Event:

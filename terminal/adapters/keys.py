@@ -115,9 +115,10 @@ class CardDataSealer:
 
     def __init__(self, bank_public_key_hex: str, kid: str) -> None:
         self._public_key = public_point(bank_public_key_hex)
-        self._kid = kid
+        self.public_key = self._public_key.hex()
+        self.key_id = kid
 
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> dict[str, str]:
         """`protectedCardData`: bound to this transaction, readable by the bank alone."""
         card = {"pan": pan.reveal(), "track2": track2.reveal(), "panSequence": pan_sequence}
-        return seal(self._public_key, json.dumps(card, separators=(",", ":")).encode(), transaction_id.encode(), self._kid)
+        return seal(self._public_key, json.dumps(card, separators=(",", ":")).encode(), transaction_id.encode(), self.key_id)

@@ -11,13 +11,14 @@ from importlib import resources
 from typing import Any
 
 from terminal.core.commands import PrintReceipt, ReceiptText
-from terminal.core.views import Line, Option, View
+from terminal.core.view import Line, Mirror, Option, View
 
 LOCALES = {"zh": "zh_CN", "en": "en_GB"}
 HOME = "zh_CN"  # where the terminal stands: 100 yuan are ¥100 there in every language
 DIGITS = "零壹贰叁肆伍陆柒捌玖"
 PLACES = ("", "拾", "佰", "仟")
 GROUPS = ("", "万", "亿")
+RECEIPT_KEYS = ("terminal", "time", "card", "reference")
 
 
 @functools.cache
@@ -99,6 +100,7 @@ def view_message(view: View, seq: int, currency: str, badge: str) -> dict[str, A
         "tone": view.tone,
         "seconds": view.seconds,
         "progress": view.progress,
+        "mirror": _mirror(view.mirror, speak) if view.mirror else None,
         "demo": badge or None,
     }
 
@@ -111,14 +113,41 @@ def _line(line: Line, speak: Any) -> dict[str, str]:
     return {"role": line.role, "label": speak(f"label.{line.role}", {}), "text": speak(line.text, line.values)}
 
 
+def _mirror(mirror: Mirror, speak: Any) -> dict[str, Any]:
+    return {"arrow": mirror.arrow, "done": mirror.done, "of": mirror.of, "label": speak(mirror.label, {})}
+
+
 def _option(option: Option, speak: Any) -> dict[str, str]:
     return {"id": option.id, "key": option.key, "label": speak(option.label, option.values), "role": option.role}
+
+
+def confirmation_lines(command: PrintReceipt, terminal_id: str, now: datetime) -> tuple[ReceiptText, ...]:
+    """What a face service has done, for the customer to keep. `confirms` names the result; no data of the face."""
+    from babel.dates import format_datetime
+
+    when = str(format_datetime(now.astimezone(), "yyyy-MM-dd HH:mm:ss", locale=LOCALES[command.language]))
+    fields = {**command.fields, "terminal": terminal_id, "time": when}
+    speak = functools.partial(_speak, command.language, "CNY")
+    keys = [
+        "terminal",
+        "time",
+        "card",
+        "reference",
+        *(("consent",) if fields["consent_id"] else ()),
+        *(("proof",) if fields["proof"] else ()),
+    ]
+    lines = [ReceiptText(speak("confirmation.heading", {}), align="center", bold=True), ReceiptText("")]
+    lines += [ReceiptText(speak(f"receipt.{key}" if key in RECEIPT_KEYS else f"confirmation.{key}", fields)) for key in keys]
+    lines += [ReceiptText(""), ReceiptText(speak(f"confirmation.{fields['confirms']}", fields), bold=True)]
+    return (*lines, ReceiptText(""), ReceiptText(speak("receipt.closing", {}), align="center"))
 
 
 def receipt_lines(command: PrintReceipt, terminal_id: str, currency: str, now: datetime) -> tuple[ReceiptText, ...]:
     """The withdrawal's receipt in the customer's language. The card number only masked, the balance only when the bank told it."""
     from babel.dates import format_datetime
 
+    if "confirms" in command.fields:
+        return confirmation_lines(command, terminal_id, now)
     fields = dict(command.fields)
     presented, requested = fields["presented_minor"], fields["requested_minor"]
     when = str(format_datetime(now.astimezone(), "yyyy-MM-dd HH:mm:ss", locale=LOCALES[command.language]))

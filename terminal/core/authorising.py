@@ -1,4 +1,4 @@
-"""Face step-up, the card's first cryptogram, the bank's decision, the card's second. No cash moves here.
+"""The card's first cryptogram, the bank's decision, the card's second. No cash moves here.
 
 Everything that can say "no" is asked before the bank: the dispenser's state and the card's own risk management. From the moment the
 request may have left, every way out that is not cash ends in a completion advice FAIL, so that the bank lets go of its hold.
@@ -10,15 +10,12 @@ from terminal.core import service
 from terminal.core.commands import (
     Authorise,
     Command,
-    FetchTemplate,
     GenerateFirstCryptogram,
     GenerateSecondCryptogram,
     InitialiseDispenser,
-    MakeFaceKey,
     PrepareDispense,
     ReleaseCard,
     SelectApplication,
-    VerifyFace,
 )
 from terminal.core.events import (
     AuthorisationAnswered,
@@ -27,20 +24,19 @@ from terminal.core.events import (
     DeviceLost,
     DeviceOnline,
     DispenserPrepared,
-    FaceKeyMade,
-    FaceVerified,
     FirstCryptogramMade,
     RequestFailed,
     SecondCryptogramMade,
-    TemplateFetched,
 )
-from terminal.core.model import CardInfo, Device, DeviceStatus, Failure, Phase, State
+from terminal.core.facing import explain, face_usable
+from terminal.core.model import CardInfo, Device, Failure, Phase, State
 from terminal.core.service import INITIALISE_S
 from terminal.core.settling import settle_without_cash
 from terminal.core.steps import BANK, Step, ask, awaiting, goto, online, record, stop_entry, transaction_of, with_transaction
 from terminal.core.values import replace
 
 PIN_ATTEMPTS = 3
+FACE_WANTED = "CHDA"  # ISO 20022 ActionType: additional authentication of cardholder required
 WITH_PIN_ENTRY = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT)
 WITH_CARD_SESSION = (
     Phase.READING_CARD,
@@ -54,6 +50,14 @@ WITH_CARD_SESSION = (
     Phase.PREPARING,
     Phase.AUTHORISING,
     Phase.CONFIRMING_CARD,
+    Phase.EXPLAINING_FACE,
+    Phase.OPENING_FACE_SERVICE,
+    Phase.CHOOSING_FACE_SERVICE,
+    Phase.CONSENTING,
+    Phase.ENROLLING_FACE,
+    Phase.STORING_FACE,
+    Phase.CONFIRMING_REVOCATION,
+    Phase.REVOKING_FACE,
 )
 
 
@@ -108,59 +112,6 @@ def on_device_online(state: State, event: DeviceOnline) -> Step:
     if state.phase is Phase.PREPARING:
         return fail(state, "dispenserFault", "MALF", *commands)
     return with_transaction(state, baseline=None), commands
-
-
-# --- face
-
-
-def start_face(state: State, *commands: Command) -> Step:
-    """A verifier that is still loading its models is waited for."""
-    if state.devices[Device.FACE].status not in (DeviceStatus.STARTING, DeviceStatus.ONLINE):
-        return face_refused(state, "faceUnavailable", *commands)
-    state, make = ask(state, MakeFaceKey, state.config.timeouts.face_s)
-    return goto(state, Phase.FETCHING_TEMPLATE, *commands, make, seconds=state.config.timeouts.face_s)
-
-
-def face_refused(state: State, hint: str, *commands: Command) -> Step:
-    """Deny only: PIN and card alone still allow amounts below the step-up, and the counter is open."""
-    state = with_transaction(state, face="refused")
-    return goto(state, Phase.CHOOSING_AMOUNT, *commands, seconds=state.config.timeouts.input_s, hint=hint, entry="")
-
-
-def on_face_key(state: State, event: FaceKeyMade) -> Step:
-    card, transaction = card_of(state), transaction_of(state)
-    timeout_s = state.config.timeouts.authorise_s
-    serial = state.serial + 1
-    state = awaiting(replace(state, serial=serial), BANK, serial)
-    fetch = FetchTemplate(serial, transaction.transaction_id, card.pan, card.track2, card.pan_sequence, event.public_key, timeout_s)
-    return goto(state, Phase.FETCHING_TEMPLATE, fetch, seconds=timeout_s + 1)
-
-
-def on_template(state: State, event: TemplateFetched) -> Step:
-    if not event.template:
-        return face_refused(state, "faceNotEnrolled")
-    state, verify = ask(state, VerifyFace, state.config.timeouts.face_s, template=event.template)
-    return goto(state, Phase.VERIFYING_FACE, verify)
-
-
-def on_template_failed(state: State, event: RequestFailed) -> Step:
-    return face_refused(state, "faceUnavailable")
-
-
-def on_face_time_out(state: State, event: object) -> Step:
-    return face_refused(awaiting(state, BANK, None), "faceUnavailable")
-
-
-def on_face_verified(state: State, event: FaceVerified) -> Step:
-    transaction = transaction_of(state)
-    noted = record("faceVerified", transaction.transaction_id, decision=event.decision, score=event.score)
-    if event.decision != "accepted":
-        return face_refused(state, "faceNotMatched" if event.decision == "rejected" else "faceNotSeen", noted)
-    return prepare(with_transaction(state, face="accepted", face_score=event.score), noted)
-
-
-def on_face_failed(state: State, event: CommandFailed) -> Step:
-    return face_refused(state, "faceUnavailable")
 
 
 # --- all that must say yes before the bank is asked
@@ -296,22 +247,36 @@ def on_second_failed(state: State, event: CommandFailed) -> Step:
 
 
 def declined(state: State) -> Step:
-    """A wrong PIN may be tried again on the same card; anything else is the end."""
+    """A wrong PIN may be tried again on the same card; a bank that wants the face too is asked again with it; anything else is the end."""
     transaction = transaction_of(state)
+    if FACE_WANTED in transaction.actions and transaction.face == "notRequired" and state.card_present:
+        state = with_transaction(state, field55="", baseline=None, final_card_data="", face_asked_by_bank=True)
+        return explain(state) if face_usable(state) else close_declined(state)
     again = transaction.decline_reason == "incorrectPin" and {"PINR", "PINL"} & set(transaction.actions)
     if again and transaction.attempt < PIN_ATTEMPTS and state.card_present:
         state = with_transaction(state, field55="", baseline=None, final_card_data="")
-        hint = "lastPinTry" if "PINL" in transaction.actions else "incorrectPin"
-        state, select = ask(state, SelectApplication, state.config.timeouts.card_s, aid=card_of(state).aid, cold=True)
-        return goto(replace(state, hint=hint), Phase.READING_CARD, select)
+        return pin_again(state, "lastPinTry" if "PINL" in transaction.actions else "incorrectPin")
+    return close_declined(state)
+
+
+def pin_again(state: State, hint: str, *commands: Command) -> Step:
+    """The same application anew: another cryptogram, another PIN entry."""
+    state, select = ask(state, SelectApplication, state.config.timeouts.card_s, aid=card_of(state).aid, cold=True)
+    return goto(replace(state, hint=hint), Phase.READING_CARD, *commands, select)
+
+
+def close_declined(state: State, *commands: Command) -> Step:
+    """A declined attempt holds nothing at the bank: the journal has its end, the bank needs no advice."""
+    transaction = transaction_of(state)
     state, settled = settle_without_cash(
         state, transaction.transaction_id, transaction.amount_minor, transaction.decline_reason or "CUDC", advise=False
     )
     state = with_transaction(state, settled=True)
     reason = transaction.decline_reason if transaction.decline_reason in KNOWN_DECLINES else "declined"
-    return fail(state, reason, "CUDC", settled)
+    return fail(state, reason, "CUDC", *commands, settled)
 
 
 KNOWN_DECLINES = frozenset(
     {"insufficientFunds", "incorrectPin", "pinTriesExceeded", "limitExceeded", "cardBlocked", "cardExpired", "unknownCard"}
+    | {"authenticationRequired"}
 )

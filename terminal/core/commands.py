@@ -52,6 +52,13 @@ class StartTimer(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class EndAgent(Command):
+    """Nobody is being served: the process may end. `failed`: it is to be started again, as its journal does not take entries any more."""
+
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore(Command):
     """An event that this phase does not expect: reported, nothing changed."""
 
@@ -65,6 +72,7 @@ class DeviceCommand(Command):
 
     device: ClassVar[Device]
     moves_money: ClassVar[bool] = False
+    has_answer: ClassVar[bool] = True
 
     command_id: int
     deadline_s: float
@@ -200,8 +208,30 @@ class MakeFaceKey(DeviceCommand):
 
 @dataclass(frozen=True, slots=True)
 class VerifyFace(DeviceCommand):
+    """Answer: any number of FaceProgress, then FaceVerified. `high_security`: the stricter acceptance of the configuration."""
+
     device = Device.FACE
     template: Secret[str]
+    high_security: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolFace(DeviceCommand):
+    """Answer: any number of FaceProgress, then FaceEnrolled. The agent adds the bank's public key (point in hex) and its name."""
+
+    device = Device.FACE
+    transaction_id: str
+    consent_id: str
+    recipient_key: str = ""
+    key_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StopFace(DeviceCommand):
+    """The person wants none of it any more: a verification or enrolment that runs answers "stopped". None runs: nothing answers."""
+
+    device = Device.FACE
+    has_answer = False
 
 
 # --- the bank: questions that a customer waits for. Never repeated by themselves.
@@ -216,6 +246,26 @@ class FetchTemplate(Command):
     pan_sequence: int
     recipient_key: str
     timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ManageFace(Command):
+    """ATMFaceManagementRequest. `service`: open (card and PIN, tells what is enrolled), enrol, revoke; the last two within an open one."""
+
+    request_id: int
+    transaction_id: str
+    service: Literal["open", "enrol", "revoke"]
+    attempt: int
+    pan: Secret[str]
+    track2: Secret[str]
+    pan_sequence: int
+    timeout_s: float
+    pin_block: PinBlock | None = None
+    field55: str = ""
+    consent_id: str = ""
+    consent_version: str = ""
+    language: str = ""
+    template: Secret[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

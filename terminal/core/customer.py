@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from terminal.core import cash
-from terminal.core.authorising import fail, prepare, start_face
+from terminal.core.authorising import fail, prepare
 from terminal.core.commands import (
     Command,
     MakePinBlock,
     ReadCard,
-    ReleaseCard,
     SelectApplication,
     StartAmountEntry,
     StartPinEntry,
@@ -17,19 +16,21 @@ from terminal.core.events import (
     ApplicationSelected,
     ApplicationsRead,
     CardInserted,
-    CardRemoved,
     CommandFailed,
     KeyPressed,
     PinBlockMade,
     Pressed,
     TimerExpired,
 )
-from terminal.core.model import Device, Failure, Phase, State, Transaction
-from terminal.core.steps import Step, ask, goto, record, stay, stop_entry
+from terminal.core.face_service import begin_service, face_services_offered, open_at_bank
+from terminal.core.face_step import require_face
+from terminal.core.facing import give_card_back
+from terminal.core.model import Device, Phase, State, Transaction
+from terminal.core.steps import Step, ask, goto, limit_s, record, stay, stop_entry, with_transaction
 from terminal.core.values import replace
+from terminal.core.view import PIN_MAXIMUM
 
 PIN_MINIMUM = 4
-PIN_MAXIMUM = 12
 AMOUNT_DIGITS = 5
 
 
@@ -41,22 +42,6 @@ def begin(state: State) -> Step:
 
 def on_card_inserted(state: State, event: CardInserted) -> Step:
     return begin(state)
-
-
-def on_card_removed_early(state: State, event: CardRemoved) -> Step:
-    """Before the bank was asked: nothing happened, and it is said."""
-    state, commands = stop_entry(state)
-    failure = Failure("cardRemoved", "taken", "notDebited")
-    state = replace(state, card_present=False, transaction=None, failure=failure)
-    return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s)
-
-
-def give_card_back(state: State, hint: str = "") -> Step:
-    """The customer or the clock ended the session before the bank was asked."""
-    state, commands = stop_entry(state)
-    state = replace(state, transaction=None, hint=hint)
-    state, release = ask(state, ReleaseCard, state.config.timeouts.card_s)
-    return goto(state, Phase.EJECTING, *commands, release, seconds=state.config.timeouts.take_card_s)
 
 
 # --- the card
@@ -122,6 +107,8 @@ def on_pin_key(state: State, event: KeyPressed) -> Step:
 
 
 def on_pin_block(state: State, event: PinBlockMade) -> Step:
+    if state.service is not None:
+        return open_at_bank(with_transaction(state, pin_block=event.pin_block, field55=""))
     if state.transaction is not None:  # a further attempt: the amount stands
         state = replace(state, transaction=replace(state.transaction, pin_block=event.pin_block), hint="", mask=0)
         return prepare(state)
@@ -159,6 +146,8 @@ def on_amount_choice(state: State, event: Pressed) -> Step:
     if event.option == "other":
         state, start = ask(state, StartAmountEntry, state.config.timeouts.pin_pad_s)
         return goto(state, Phase.ENTERING_AMOUNT, start, seconds=state.config.timeouts.input_s, entry="", hint="")
+    if event.option == "faceServices" and face_services_offered(state):
+        return begin_service(state)
     for minor in offered_amounts(state):
         if event.option == f"amount:{minor}":
             return chosen(state, minor)
@@ -218,7 +207,7 @@ def chosen(state: State, minor: int, *commands: Command) -> Step:
         commands = (record("transactionStarted", transaction.transaction_id, number=number, amountMinor=minor), *commands)
     state = replace(state, transaction=replace(transaction, amount_minor=minor, quantities=quantities), hint="", entry="")
     needs_face = state.config.face_from_minor is not None and minor >= state.config.face_from_minor
-    return start_face(state, *commands) if needs_face else prepare(state, *commands)
+    return require_face(state, *commands) if needs_face else prepare(state, *commands)
 
 
 # --- time, and changing one's mind
@@ -241,7 +230,7 @@ def on_input_time_out(state: State, event: TimerExpired) -> Step:
 
 def on_still_there_press(state: State, event: Pressed) -> Step:
     if event.option == "yes":
-        return goto(state, state.resume, seconds=state.config.timeouts.input_s)
+        return goto(state, state.resume, seconds=limit_s(state, state.resume))
     return give_card_back(state) if event.option in ("no", "cancel") else stay(state)
 
 
@@ -253,7 +242,7 @@ def on_still_there_key(state: State, event: KeyPressed) -> Step:
         return on_pin_key(replace(state, phase=state.resume), event)
     if state.resume is Phase.ENTERING_AMOUNT:
         return amount_key(replace(state, phase=state.resume), event.key)
-    return goto(state, state.resume, seconds=state.config.timeouts.input_s)
+    return goto(state, state.resume, seconds=limit_s(state, state.resume))
 
 
 def on_left(state: State, event: TimerExpired) -> Step:

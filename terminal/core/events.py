@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from drivers.secret import Secret
 from terminal.core.cash import DispenserResult
-from terminal.core.model import Candidate, CardInfo, Device, PinBlock
+from terminal.core.model import Candidate, CardInfo, Device, FaceEvidence, PinBlock
 from terminal.core.recovery import Recovered
 
 
@@ -34,6 +34,11 @@ class TimerExpired(Event):
 @dataclass(frozen=True, slots=True)
 class StoreFailed(Event):
     """The journal did not take an entry: nothing that should have followed it was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Event):
+    """The agent is to end: the customer who is there is served to the end, nobody after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +157,35 @@ class FaceKeyMade(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FaceProgress(Event):
+    """What the person is asked for now; answers nothing. `stage`: look, turnLeft, turnRight, lookStraight, compare (their own left and
+    right). `hint`: terminal.face.values.Hint. `done` of `of`: accepted frames or steps of the challenge.
+    """
+
+    command_id: int
+    stage: str
+    hint: str
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
 class FaceVerified(Event):
-    """`decision`: accepted, rejected, noFace, poorQuality, severalFaces, cameraFault, templateRefused."""
+    """`decision`: terminal.face.values.Decision, or stopped."""
 
     command_id: int
     decision: str
-    score: float | None
+    evidence: FaceEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEnrolled(Event):
+    """`template`: sealed for the bank, as JSON text (docs/bank-messages.md); empty unless `decision` is accepted."""
+
+    command_id: int
+    decision: str
+    template: Secret[str]
+    evidence: FaceEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +257,21 @@ class TemplateFetched(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FaceManaged(Event):
+    """ATMFaceManagementResponse. `enrolled_since`: ISO date; empty: nothing is enrolled. `proof`: the bank's number of a deletion."""
+
+    request_id: int
+    response: str
+    reason: str
+    actions: tuple[str, ...]
+    icc_data: str
+    enrolled_since: str = ""
+    proof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFailed(Event):
-    """No answer: `reason` timeout, offline or malformed."""
+    """No answer: `reason` timeout, offline, malformed (what came was none), unsendable (what should have gone was no message)."""
 
     request_id: int
     reason: str

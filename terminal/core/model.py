@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from types import MappingProxyType
+from typing import Literal
 
 from drivers.secret import Secret
 from terminal.core.cash import DispenserResult, Units
@@ -30,6 +31,7 @@ class Phase(StrEnum):
     STILL_THERE = "stillThere"
     FETCHING_TEMPLATE = "fetchingTemplate"
     VERIFYING_FACE = "verifyingFace"
+    EXPLAINING_FACE = "explainingFace"
     PREPARING = "preparing"
     AUTHORISING = "authorising"
     CONFIRMING_CARD = "confirmingCard"
@@ -41,6 +43,15 @@ class Phase(StrEnum):
     FAILED = "failed"
     EJECTING = "ejecting"
     THANKING = "thanking"
+    OPENING_FACE_SERVICE = "openingFaceService"
+    CHOOSING_FACE_SERVICE = "choosingFaceService"
+    CONSENTING = "consenting"
+    ENROLLING_FACE = "enrollingFace"
+    STORING_FACE = "storingFace"
+    CONFIRMING_REVOCATION = "confirmingRevocation"
+    REVOKING_FACE = "revokingFace"
+    FACE_SERVICE_DONE = "faceServiceDone"
+    PRINTING_CONFIRMATION = "printingConfirmation"
 
 
 @unique
@@ -84,7 +95,9 @@ class Timeouts:
     message_s: float = 12.0
     card_s: float = 10.0
     pin_pad_s: float = 5.0
-    face_s: float = 15.0
+    face_s: float = 20.0
+    enrol_s: float = 45.0
+    consent_s: float = 120.0
     authorise_s: float = 30.0
     dispense_s: float = 105.0
     resolve_s: float = 120.0
@@ -102,6 +115,10 @@ class CoreConfig:
     units: Units
     max_notes: int = 40
     face_from_minor: int | None = None
+    face_high_security_from_minor: int | None = None
+    face_attempts: int = 3
+    face_controller: str = ""
+    face_retention_months: int = 12
     language: str = "zh"
     languages: tuple[str, ...] = ("zh", "en")
     mode: str = "standard"
@@ -140,6 +157,32 @@ class PinBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceEvidence:
+    """What a verification or an enrolment was decided on: the audit event. Never an image, never a template.
+
+    `model`: sha256 of the embedder's file, hex. `score`, `accept_at`, `ask_again_at`: the backend's own scale (docs/face.md). `band`: where
+    the score fell. `liveness`: "passed", "notAsked" or a reason code; `challenge`: the turns asked for; `passive`: "passed", "failed",
+    "notConfigured". `sharpness` and `brightness` without a unit, of the frame that was compared; `yaw` as `Detection.yaw5`.
+    """
+
+    backend: str = ""
+    model: str = ""
+    band: Literal["accept", "askAgain", "refuse", ""] = ""
+    score: float | None = None
+    accept_at: float | None = None
+    ask_again_at: float | None = None
+    liveness: str = ""
+    challenge: str = ""
+    passive: str = ""
+    sharpness: float | None = None
+    brightness: float | None = None
+    eye_distance_px: float | None = None
+    yaw: float | None = None
+    frames: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Transaction:
     """One withdrawal. Fields fill up as it goes; what must survive a crash is in the journal, not only here."""
 
@@ -152,6 +195,8 @@ class Transaction:
     face: str = "notRequired"
     face_score: float | None = None
     face_key: str = ""
+    face_tries: int = 0
+    face_asked_by_bank: bool = False
     baseline: DispenserResult | None = None
     asked: bool = False
     approved: bool = False
@@ -168,6 +213,26 @@ class Transaction:
     def ready_to_ask(self) -> bool:
         """PIN block, card cryptogram and a dispenser that can pay: all before the bank is asked."""
         return self.pin_block is not None and bool(self.field55) and self.baseline is not None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSight:
+    """What the person before the camera was told last (events.FaceProgress)."""
+
+    stage: str = "look"
+    hint: str = ""
+    done: int = 0
+    of: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FaceService:
+    """Enrolment and revocation behind card and PIN. `result`: "enrolled", "notStored", "unknown", "revoked" or "revocationSent"."""
+
+    enrolled_since: str = ""
+    consent_id: str = ""
+    result: str = ""
+    proof: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +283,7 @@ class State:
     devices: Mapping[Device, DeviceState] = field(default_factory=lambda: MappingProxyType({}))
     link_up: bool = False
     store_failed: bool = False
+    stopping: bool = False
     latch: Latch | None = None
     last_transaction: int = 0
     card_present: bool = False
@@ -232,3 +298,5 @@ class State:
     dispenser_ready: bool = False
     reported: str = ""
     receipt_printed: bool = False
+    sight: FaceSight = FaceSight()
+    service: FaceService | None = None

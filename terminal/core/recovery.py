@@ -6,11 +6,12 @@ Pure: the agent reads the entries since the last checkpoint (`checkpoint` or `tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult, Units
 from terminal.core.model import Latch, OpenDispense
+from terminal.core.values import as_dict
 
 CHECKPOINTS = ("checkpoint", "transactionSettled")
 
@@ -59,7 +60,7 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
         if line.kind in CHECKPOINTS:
             first_start, units, latch, last = False, units_from_json(data["units"]), latch_from_json(data["latch"]), data["lastTransaction"]
             open_transaction = open_dispense = None
-        elif line.kind == "transactionStarted":
+        elif line.kind in ("transactionStarted", "faceServiceStarted"):
             last = max(last, data["number"])
         elif line.kind == "authorisationRequested":
             open_transaction = OpenTransaction(transaction_id, data["amountMinor"], "")
@@ -79,7 +80,7 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
 
 
 def units_to_json(units: Units) -> list[dict[str, Any]]:
-    return [asdict(unit) for unit in units]
+    return [as_dict(unit) for unit in units]
 
 
 def units_from_json(data: Sequence[Mapping[str, Any]]) -> Units:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from terminal.core import cash
 from terminal.core.cash import DispenserResult, Outcome
-from terminal.core.commands import AskLastStatus, Command, InitialiseDispenser, Outgoing, Record, ReleaseCard
+from terminal.core.commands import AskLastStatus, Command, EndAgent, InitialiseDispenser, Outgoing, Record, ReleaseCard
 from terminal.core.events import (
     CardInserted,
     CardRemoved,
@@ -21,17 +21,23 @@ from terminal.core.events import (
     LinkDown,
     LinkUp,
     Started,
+    StopRequested,
     StoreFailed,
     TimerExpired,
 )
-from terminal.core.model import Device, DeviceState, DeviceStatus, Failure, OpenDispense, Phase, State
+from terminal.core.model import Device, DeviceState, DeviceStatus, FaceSight, Failure, OpenDispense, Phase, State
 from terminal.core.settling import checkpoint, settle_dispensed, settle_in_doubt, settle_not_executed, settle_without_cash
 from terminal.core.steps import Step, ask, goto, online, record, stay, stop_entry, with_device
 from terminal.core.values import replace
 
 LAST_STATUS_S = 30.0
 INITIALISE_S = 30.0
-TOLD = (Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING)
+END_AFTER_S = 60.0
+"""From resting with a journal that failed to the end of the process: a disk that stays full costs a restart a minute, not a loop."""
+TOLD = (
+    *(Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING),
+    *(Phase.FACE_SERVICE_DONE, Phase.PRINTING_CONFIRMATION),
+)
 
 
 def reasons_out_of_service(state: State) -> tuple[str, ...]:
@@ -39,6 +45,8 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
     reasons = []
     if state.store_failed:
         reasons.append("journalFailed")
+    if state.stopping:
+        reasons.append("stopping")
     if state.latch is not None:
         reasons.append("cashOutLatched" if state.latch.reason == "outcomeUnknown" else "cashDispenser")
     if (not online(state, Device.DISPENSER) or not state.dispenser_ready) and "cashDispenser" not in reasons:
@@ -57,7 +65,7 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
 def rest(state: State, *commands: Command) -> Step:
     """Between two customers: idle when all is well, out of service when not; a card that is still there is given back first."""
     state = replace(state, transaction=None, card=None, candidates=(), entry="", mask=0, hint="", failure=None, language_chosen=False)
-    state = replace(state, language=state.config.language, receipt_printed=False)
+    state = replace(state, language=state.config.language, receipt_printed=False, sight=FaceSight(), service=None)
     reasons = reasons_out_of_service(state)
     if state.card_present:
         return goto(state, Phase.EJECTING, *commands, seconds=state.config.timeouts.take_card_s)
@@ -68,7 +76,9 @@ def rest(state: State, *commands: Command) -> Step:
         report = {"globalStatus": status, "reasons": list(reasons)}
         said = record("serviceChanged", None, **report)
         commands = (*commands, Record(said.entries, (Outgoing("audit", "ATMDeviceReport", report),)))
-    return goto(state, phase, *commands)
+    if state.stopping:
+        return goto(state, phase, *commands, EndAgent(state.store_failed))
+    return goto(state, phase, *commands, seconds=END_AFTER_S if state.store_failed else None)
 
 
 def reconsider(state: State, *commands: Command) -> Step:
@@ -256,6 +266,19 @@ def on_store_failed(state: State, event: StoreFailed) -> Step:
         commands = (*commands, release)
     failure = Failure("journalFailed", "take" if state.card_present else "none", "inDoubt" if state.open_dispense else "notDebited")
     return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s, failure=failure)
+
+
+def on_store_still_failed(state: State, event: TimerExpired) -> Step:
+    """Only a new process can trust the disk again (or find that it cannot)."""
+    return stay(state, EndAgent(failed=True))
+
+
+def on_stop_requested(state: State, event: StopRequested) -> Step:
+    """Between customers at once; else when the one who is there has gone. Twice changes nothing."""
+    state = replace(state, stopping=True)
+    if state.phase is Phase.UNKNOWN:
+        return stay(state, EndAgent(failed=False))
+    return rest(state) if state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE) else stay(state)
 
 
 def on_late_response(state: State, event: LateResponseArrived) -> Step:

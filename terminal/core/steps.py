@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from terminal.core.commands import Command, DeviceCommand, Entry, Record, StartTimer, StopEntry
+from terminal.core.commands import Command, DeviceCommand, Entry, Record, StartTimer, StopEntry, StopFace
 from terminal.core.model import Device, DeviceState, DeviceStatus, Phase, State, Transaction
 from terminal.core.values import replace
 
@@ -14,6 +14,7 @@ Step = tuple[State, tuple[Command, ...]]
 C = TypeVar("C", bound=DeviceCommand)
 
 BANK = "bank"
+LOOKING = (Phase.VERIFYING_FACE, Phase.ENROLLING_FACE)
 
 
 def stay(state: State, *commands: Command, **changes: Any) -> Step:
@@ -46,12 +47,30 @@ def awaiting(state: State, whom: str, serial: int | None) -> State:
 
 
 def stop_entry(state: State) -> tuple[State, tuple[Command, ...]]:
-    """The pad must not go on collecting digits when nobody listens."""
+    """The pad must not go on collecting digits, nor the camera looking, when nobody wants it any more."""
     phase = state.resume if state.phase is Phase.STILL_THERE else state.phase
+    if phase in LOOKING:
+        return stop_face(state)
     if phase not in (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT) or not online(state, Device.PIN_PAD):
         return state, ()
     state, stop = ask(state, StopEntry, state.config.timeouts.pin_pad_s)
     return state, (stop,)
+
+
+def stop_face(state: State) -> tuple[State, tuple[Command, ...]]:
+    """What the worker still answers is nobody's. It is told even while it is busy, and ends early."""
+    busy = Device.FACE.value in state.pending
+    state = awaiting(state, Device.FACE.value, None)
+    if not busy or state.phase not in LOOKING or not online(state, Device.FACE):
+        return state, ()
+    serial = state.serial + 1
+    return replace(state, serial=serial), (StopFace(serial, state.config.timeouts.face_s),)
+
+
+def limit_s(state: State, phase: Phase) -> float:
+    """How long a screen waits for the customer."""
+    times = state.config.timeouts
+    return times.consent_s if phase is Phase.CONSENTING else times.input_s
 
 
 def with_device(state: State, device: Device, status: DeviceStatus, detail: str = "") -> State:

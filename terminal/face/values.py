@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
+from drivers.errors import DeviceError, ProtocolError
+
 if TYPE_CHECKING:
     import numpy
 
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     """Shape (VALUES,), L2 norm 1."""
 
 VALUES = 128
+
+
+class FrameRefused(ProtocolError):
+    """This frame (or this face in it) cannot be worked with: no picture, an absurd size, points that are no face. The next one may be."""
+
+
+class ModelFault(DeviceError):
+    """A network gave something that is no embedding. Nothing may be concluded from it."""
+
 
 Decision = Literal[
     "accepted", "askAgain", "rejected", "notLive", "noFace", "poorQuality", "severalFaces", "cameraFault", "templateRefused", "modelFault"

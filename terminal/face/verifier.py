@@ -1,193 +1,302 @@
-"""Is the person before the camera the one the card was issued to? One comparison, in a process of its own.
+"""Is the person before the camera the one the card was issued to, alive and present? The loop around camera, networks and session.
 
-The thresholds come from the project's measurement of this pipeline (HOG, dlib ResNet) on the whole of LFW, all 29.6 million impostor
-pairs: distance .445 with the mean of three enrolment images is a false accept rate of 1 in 10,000 at a false reject rate of 9.3 %; the
-0.6 that `face_recognition` proposes is 1 in 178 and is refused here. LFW is photographs from the web: expect worse between people of the
-same sex and age, and measure again on the kiosk's own camera. There is no liveness check yet: a photograph held before the camera can
-pass, so a face is only ever asked for beside card and PIN.
-
-Fails closed: whatever is missing, damaged or late ends in a decision that is not "accepted". Only decision and score leave.
+Fails closed: whatever is missing, damaged, odd or late ends in a decision that is not "accepted". Accepted needs all of: one face all the
+time, the challenge passed, the passive network (when one is configured) content, and the best frame before AND the best one after the
+challenge alike enough (the lower score decides). Only decision, figures and codes leave; images never, templates only sealed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from drivers.devices.camera import Camera
+from drivers.devices.camera import Camera, CameraState, Shot
 from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Clock, Deadline
-from terminal.face.encoder import DlibEncoder, Encoder, Face
-from terminal.face.models import find_models
-from terminal.face.template import TemplateRefused, open_template
-from terminal.sealed_box import public_bytes
+from terminal.core.model import FaceEvidence
+from terminal.face.backend import Backend, BackendConfig, load_backend
+from terminal.face.bands import Band, Bands, bands_of
+from terminal.face.challenge import Challenge, RandomBelow, draw_turns
+from terminal.face.liveness import FrameWatch
+from terminal.face.mirror import Mirror, NoMirror
+from terminal.face.passive import Passive, PassiveConfig
+from terminal.face.quality import QualityLimits
+from terminal.face.scores import LEAST_FRAMES, NotAlike, cosine, mean_template
+from terminal.face.session import Kept, Session, SessionRules
+from terminal.face.template import OneTimeKey, TemplateRefused, open_template, seal_template, wipe
+from terminal.face.values import Decision, Detection, FrameRefused, Hint, ModelFault, Stage
 
 if TYPE_CHECKING:
     from drivers.devices.camera import Frame
+    from terminal.face.values import Embedding
 
-Decision = Literal["accepted", "rejected", "noFace", "poorQuality", "severalFaces", "cameraFault", "templateRefused", "modelFault"]
-Hint = Literal["", "comeCloser", "holdStill", "moreLight", "lessLight", "stepToTheMiddle"]
-
-LOOSEST_THRESHOLD = 0.5
-SIMILAR_AREA = 0.5
-"""A second face of at least this share of the largest one's area: whose account is it?"""
-SEVERAL_FRAMES = 5
-"""Half a second: somebody who only walks past does not count."""
-ENCODE_RESERVE_S = 1.0
+COMPARE_RESERVE_S = 0.5
+HINT_EVERY_S = 0.4
+DECISIONS: Mapping[Band, Decision] = {"accept": "accepted", "askAgain": "askAgain", "refuse": "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
 class FaceConfig:
-    """`threshold` is a distance: smaller is stricter. `good_frames` are collected, the best of them is compared (once)."""
+    """Thresholds of None are the backend's own. `turns` 0: no challenge (for measuring only). `high_accept`: of a high-security step."""
 
     camera: str | int
     width: int = 640
     height: int = 480
+    fps: float = 15.0
+    backend: str = "sface"
     models: Path | None = None
-    threshold: float = 0.445
-    min_eye_distance_px: float = 40.0
-    min_sharpness: float = 60.0
-    min_brightness: float = 50.0
-    max_brightness: float = 215.0
-    good_frames: int = 4
-    max_frames: int = 80
+    accept: float | None = None
+    ask_again: float | None = None
+    high_accept: float | None = None
+    limits: QualityLimits = field(default_factory=QualityLimits)
+    turns: int = 2
+    passive: PassiveConfig | None = None
 
     def __post_init__(self) -> None:
-        if not 0.2 <= self.threshold <= LOOSEST_THRESHOLD:
-            raise ConfigurationFault(f"the face threshold must be 0.2 to {LOOSEST_THRESHOLD}: at 0.6 one stranger in 178 passes")
-        if not 1 <= self.good_frames <= self.max_frames:
-            raise ConfigurationFault("good_frames must be 1 to max_frames")
+        bands_of(self.backend, self.accept, self.ask_again)
+        if not 0 <= self.turns <= 5:
+            raise ConfigurationFault("the challenge has 1 to 5 turns")
+
+    @property
+    def pipeline(self) -> BackendConfig:
+        return BackendConfig(self.models, self.accept, self.ask_again)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the person is asked for now; `done` of `of` turns (or frames)."""
+
+    stage: Stage
+    hint: Hint
+    done: int
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """`score` is 1 - distance (0..1, larger is more alike), only when a comparison was made. `hint`: what the person could do."""
+    """`template`: of an enrolment that was accepted, sealed, JSON text. `camera`: what the picture said last. `gone`: the camera is."""
 
-    decision: Decision
-    score: float | None = None
-    frames: int = 0
-    hint: Hint = ""
+    decision: Decision | Literal["stopped"]
+    evidence: FaceEvidence = field(default_factory=FaceEvidence)
+    template: str = field(default="", repr=False)
+    camera: CameraState = CameraState.WELL
+    gone: LinkError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """For whom an enrolment is sealed. `key`: the bank's P-256 point, uncompressed."""
+
+    key: bytes = field(repr=False)
+    key_id: str
+    transaction_id: str
+    consent_id: str
 
 
 class FrameSource(Protocol):
-    def frames(self, deadline: Deadline) -> Iterable[Frame]:
+    def frames(self, deadline: Deadline) -> Iterable[Shot]:
         """LinkError when there is no camera."""
         ...
 
+    def check(self, deadline: Deadline) -> CameraState:
+        """A short look between two persons."""
+        ...
+
+
+Told = Progress | FaceResult
+"""Any number of Progress, then one FaceResult."""
+
 
 class FaceVerifier:
-    """Cheap to make; `load` (or the first `verify`) loads the models. Single-threaded."""
+    """Cheap to make; `load` (or the first use) loads the models. Single-threaded. `random_below`: secrets.randbelow."""
 
-    def __init__(self, config: FaceConfig, clock: Clock, camera: FrameSource | None = None, encoder: Encoder | None = None) -> None:
-        self._config = config
-        self._clock = clock
-        self._camera: FrameSource = camera or Camera(config.camera, clock, config.width, config.height)
-        self._encoder = encoder
-        self._key: ec.EllipticCurvePrivateKey | None = None
+    def __init__(
+        self,
+        config: FaceConfig,
+        clock: Clock,
+        random_below: RandomBelow,
+        *,
+        camera: FrameSource | None = None,
+        backend: Backend | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        self._config, self._clock, self._random_below = config, clock, random_below
+        self.camera: FrameSource = camera or Camera(config.camera, clock, config.width, config.height, config.fps)
+        self._backend = backend
+        self._passive: Passive | None = None
+        self._mirror = mirror or NoMirror()
+        self._key = OneTimeKey()
+        self.interrupted: Callable[[], bool] = lambda: False
 
-    def load(self) -> Encoder:
-        """Load the models now (about a second, 80 MiB). ConfigurationFault says what is missing or not the tested file."""
-        if self._encoder is None:
-            files = find_models(self._config.models)
-            try:
-                self._encoder = DlibEncoder(files)
-            except (ImportError, RuntimeError) as error:
-                raise ConfigurationFault(f"face models: dlib or OpenCV cannot be loaded ({type(error).__name__})") from None
-        return self._encoder
+    def load(self) -> Backend:
+        """Load the models now. ConfigurationFault says what is missing or not the tested file."""
+        if self._backend is None:
+            self._backend = load_backend(self._config.backend, self._config.pipeline)
+        if self._passive is None and self._config.passive is not None:
+            self._passive = Passive(self._config.passive)
+        return self._backend
 
     def public_key(self) -> bytes:
         """A new key for one template (P-256, uncompressed point). Its private half lives in this process until the next `verify`."""
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        return public_bytes(self._key)
+        return self._key.make()
 
-    def verify(self, template: str | Mapping[str, object], deadline: Deadline) -> FaceResult:
-        """Compare the person with `template` (the bank's JSON text or object), sealed for the last `public_key`. Never raises DeviceError.
-
-        The key is used up, whatever the decision: a recorded template opens nothing later.
-        """
-        key, self._key = self._key, None
+    def verify(self, template: str | Mapping[str, object], deadline: Deadline, *, high_security: bool = False) -> Iterator[Told]:
+        """Compare the person with `template`, sealed for the last `public_key`, which is used up. DeviceErrors become decisions."""
         try:
-            encoder = self.load()
+            key = self._key.take()
+            backend = self.load()
+            enrolled = open_template(template, key, backend.model_sha256)
         except ConfigurationFault:
-            return FaceResult("modelFault")
-        try:
-            if key is None:
-                raise TemplateRefused("no key was made for it")
-            enrolled = open_template(template, key, encoder.model_sha256)
+            yield FaceResult("modelFault")
+            return
         except TemplateRefused:
-            return FaceResult("templateRefused")
+            yield FaceResult("templateRefused")
+            return
         try:
-            return self._compare(encoder, enrolled, deadline)
-        except LinkError:
-            return FaceResult("cameraFault")
+            strict = self._config.high_accept if high_security else None
+            bands = backend.bands if strict is None else replace(backend.bands, accept=max(strict, backend.bands.accept))
+            yield from self._step(backend, deadline, lambda session: self._compare(session, enrolled, bands), bands)
         finally:
-            enrolled[:] = [0.0] * len(enrolled)
+            wipe(enrolled)
 
-    def _compare(self, encoder: Encoder, enrolled: list[float], deadline: Deadline) -> FaceResult:
-        gate = _Gate(self._config)
-        collecting = Deadline(self._clock, deadline.at - ENCODE_RESERVE_S)
-        for frame in self._camera.frames(collecting):
-            gate.look(frame, encoder.faces(frame))
-            if gate.enough:
-                break
-        if gate.several >= SEVERAL_FRAMES:
-            return FaceResult("severalFaces", frames=gate.frames)
-        if gate.best is None:
-            seen: Decision = "poorQuality" if gate.hint or gate.several else "noFace"
-            return FaceResult(seen, frames=gate.frames, hint=gate.hint)
-        probe = encoder.encode(*gate.best)
-        distance = math.dist(probe, enrolled)
-        probe[:] = [0.0] * len(probe)
-        if not math.isfinite(distance) or deadline.expired:
-            return FaceResult("poorQuality", frames=gate.frames)
-        decision: Decision = "accepted" if distance <= self._config.threshold else "rejected"
-        return FaceResult(decision, round(max(0.0, 1 - distance), 3), gate.frames)
-
-
-class _Gate:
-    """Keeps the best frame of those that are good enough, and remembers why the others were not."""
-
-    def __init__(self, config: FaceConfig) -> None:
-        self._config = config
-        self.frames = self.good = self.several = 0
-        self.best: tuple[Frame, Face] | None = None
-        self._best_quality = 0.0
-        self.hint: Hint = ""
-
-    @property
-    def enough(self) -> bool:
-        return self.good >= self._config.good_frames or self.several >= SEVERAL_FRAMES or self.frames >= self._config.max_frames
-
-    def look(self, frame: Frame, faces: list[Face]) -> None:
-        self.frames += 1
-        if not faces:
+    def enrol(self, recipient: Recipient, deadline: Deadline) -> Iterator[Told]:
+        """The same step; the frames before and after, at least three that agree with each other, become the template."""
+        try:
+            backend = self.load()
+        except ConfigurationFault:
+            yield FaceResult("modelFault")
             return
-        largest, *others = sorted(faces, key=lambda face: face.area, reverse=True)
-        if any(other.area >= SIMILAR_AREA * largest.area for other in others):
-            self.several += 1
-            return
-        self.hint = self._wanting(largest, frame.shape[1])
-        if self.hint:
-            return
-        self.good += 1
-        quality = largest.sharpness * largest.eye_distance_px
-        if quality > self._best_quality:
-            self.best, self._best_quality = (frame.copy(), largest), quality
+        yield from self._step(backend, deadline, lambda session: self._enrol(session, recipient, backend), backend.bands)
 
-    def _wanting(self, face: Face, width: int) -> Hint:
-        """What the person could do for a better picture; motion and distance cost most (false rejects), so they are gated."""
-        config = self._config
-        if not 0.2 * width <= face.centre_x <= 0.8 * width:
-            return "stepToTheMiddle"
-        if face.brightness < config.min_brightness:
-            return "moreLight"
-        if face.brightness > config.max_brightness:
-            return "lessLight"
-        if face.eye_distance_px < config.min_eye_distance_px:
-            return "comeCloser"
-        return "holdStill" if face.sharpness < config.min_sharpness else ""
+    # --- the step
+
+    def _step(self, backend: Backend, deadline: Deadline, conclude: Callable[[Session], FaceResult], bands: Bands) -> Iterator[Told]:
+        began = self._clock.now()
+        session = self._new_session(backend)
+        looked = FaceEvidence(backend.name, backend.model_sha256, accept_at=bands.accept, ask_again_at=bands.ask_again)
+        stopped, result = False, FaceResult("noFace")
+        try:
+            for told in self._look(session, backend, Deadline(self._clock, deadline.at - COMPARE_RESERVE_S)):
+                stopped = told is None
+                if told is not None:
+                    yield told
+            result = FaceResult("stopped") if stopped else self._judge(session, conclude)
+        except LinkError as error:
+            result = FaceResult("cameraFault", gone=error)
+        except ModelFault:
+            result = FaceResult("modelFault")
+        finally:
+            self._mirror.close()
+            for kept in (*session.before, *session.after):
+                wipe(kept.embedding)
+        if deadline.expired and result.decision == "accepted":
+            result = FaceResult("poorQuality")
+        told_by = result.evidence
+        evidence = replace(
+            looked,
+            **{name: getattr(told_by, name) for name in ("band", "score", "sharpness", "brightness", "eye_distance_px", "yaw")},
+            liveness=session.reason or ("notAsked" if session.challenge is None else "noResponse" if session.begun else "notBegun"),
+            challenge=",".join(session.challenge.turns) if session.challenge is not None else "",
+            passive=told_by.passive or ("notConfigured" if self._passive is None else ""),
+            frames=session.frames,
+            seconds=round(self._clock.now() - began, 3),
+        )
+        yield replace(result, evidence=evidence, camera=session.camera)
+
+    def _new_session(self, backend: Backend) -> Session:
+        turns = self._config.turns
+        challenge = Challenge(draw_turns(self._random_below, turns), self._random_below) if turns else None
+        session = Session(SessionRules(self._config.limits), challenge, FrameWatch(self._config.fps), backend.embedder.embed)
+        if self._passive is not None:
+            session.room = self._passive.room
+        return session
+
+    def _look(self, session: Session, backend: Backend, deadline: Deadline) -> Iterator[Progress | None]:
+        """Progress when it changes; None when the person (or the agent) wants no more."""
+        last, last_at = Progress("look", "", 0, session.of), self._clock.now()
+        yield last
+        for shot in self.camera.frames(deadline):
+            if self.interrupted():
+                yield None
+                return
+            self._mirror.show(shot.at, shot.frame)
+            session.see(shot.at, shot.frame, _faces(backend, shot.frame))
+            now = Progress(session.stage, session.hint, session.done, session.of)
+            if now != last and (replace(now, hint=last.hint) != last or shot.at - last_at >= HINT_EVERY_S):
+                last, last_at = now, shot.at
+                yield now
+            if session.ending:
+                return
+
+    def _judge(self, session: Session, conclude: Callable[[Session], FaceResult]) -> FaceResult:
+        if session.ending == "done":
+            return conclude(session)
+        if session.ending:
+            return FaceResult(session.ending)
+        if session.begun:
+            return FaceResult("notLive")
+        if session.camera is CameraState.DARK:
+            return FaceResult("poorQuality")
+        return FaceResult("poorQuality" if session.faces_seen else "noFace")
+
+    # --- conclusions
+
+    def _compare(self, session: Session, enrolled: Embedding, bands: Bands) -> FaceResult:
+        sides = [max(side, key=lambda one: one.worth) for side in (session.before, session.after) if side]
+        passive = self._passive_says(sides)
+        score, weakest = min(((cosine(kept.embedding, enrolled), kept) for kept in sides), key=lambda pair: pair[0])
+        band = bands.decide(score)
+        evidence = replace(_of(weakest), score=round(score, 4), band=band, passive=passive)
+        return FaceResult("notLive" if passive == "failed" else DECISIONS[band], evidence)
+
+    def _enrol(self, session: Session, recipient: Recipient, backend: Backend) -> FaceResult:
+        kept = [*session.before, *session.after]
+        passive = self._passive_says(kept)
+        evidence = replace(_of(max(kept, key=lambda one: one.worth)), passive=passive)
+        if passive == "failed":
+            return FaceResult("notLive", evidence)
+        if len(kept) < LEAST_FRAMES:
+            return FaceResult("poorQuality", evidence)
+        try:
+            template = mean_template([one.embedding for one in kept], backend.bands.accept)
+        except NotAlike:
+            return FaceResult("poorQuality", evidence)
+        try:
+            sealed = seal_template(
+                template,
+                recipient.key,
+                transaction_id=recipient.transaction_id,
+                consent_id=recipient.consent_id,
+                model_sha256=backend.model_sha256,
+                kid=recipient.key_id,
+            )
+        except TemplateRefused:
+            return FaceResult("templateRefused", evidence)
+        finally:
+            wipe(template)
+        return FaceResult("accepted", evidence, sealed)
+
+    def _passive_says(self, frames: Iterable[Kept]) -> str:
+        if self._passive is None:
+            return "notConfigured"
+        return "passed" if all(self._passive.live(kept.frame, kept.face) for kept in frames) else "failed"
+
+
+def _faces(backend: Backend, frame: Frame) -> list[Detection]:
+    """A frame that no detector takes shows nobody."""
+    try:
+        return backend.detector.detect(frame)
+    except FrameRefused:
+        return []
+
+
+def _of(kept: Kept) -> FaceEvidence:
+    quality = kept.quality
+    return FaceEvidence(
+        sharpness=round(quality.sharpness, 1),
+        brightness=round(quality.brightness, 1),
+        eye_distance_px=round(quality.eye_distance_px, 1),
+        yaw=round(quality.yaw5, 3),
+    )

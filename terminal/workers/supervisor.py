@@ -13,7 +13,7 @@ from typing import Any
 
 from drivers.transports.base import Clock
 from terminal.core.commands import DeviceCommand
-from terminal.core.events import CommandFailed, DeviceGaveUp, DeviceLost, Event
+from terminal.core.events import CommandFailed, DeviceGaveUp, DeviceLost, Event, FaceProgress
 from terminal.core.model import Device
 from terminal.workers.children import Child, Spawn, Supervised
 from terminal.workers.wire import WireError, decode, encode
@@ -53,7 +53,8 @@ class WorkerProcess(Supervised):
         if self._child is None or not self._child.send(encode(command)):
             self._inbox(CommandFailed(command.command_id, command.device, "workerLost", "workerLost"))
             return
-        self._in_flight[command.command_id] = self._clock.now() + command.deadline_s + GRACE_S
+        if command.has_answer:
+            self._in_flight[command.command_id] = self._clock.now() + command.deadline_s + GRACE_S
 
     def tick(self) -> None:
         """Deadlines, heartbeat, due restarts. Called by the agent's loop."""
@@ -100,7 +101,7 @@ class WorkerProcess(Supervised):
                 self._child.kill()
             return
         answered = getattr(event, "command_id", None)
-        if answered is not None:
+        if answered is not None and not isinstance(event, FaceProgress):
             self._in_flight.pop(answered, None)
         self._inbox(event)
 

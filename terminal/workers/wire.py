@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -43,7 +44,9 @@ WORKER_EVENTS: tuple[type[Event], ...] = (
     events.KeyPressed,
     events.PinBlockMade,
     events.FaceKeyMade,
+    events.FaceProgress,
     events.FaceVerified,
+    events.FaceEnrolled,
     events.DispenserPrepared,
     events.NotesDispensed,
     events.LastStatusRead,
@@ -148,7 +151,7 @@ def _reader(hint: Any) -> Reader:
     if isinstance(hint, type) and is_dataclass(hint):
         return _build(typing.cast(Any, hint))
     if hint is float:
-        return lambda value: float(_of((int, float), value))
+        return lambda value: _finite(_of((int, float), value))
     if hint in (int, str, bool):
         return lambda value: _of(hint, value)
     return lambda value: value
@@ -158,6 +161,13 @@ def _of(kind: Any, value: Any) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise WireError(f"{type(value).__name__} where {_word(kind)} is due")
     return value
+
+
+def _finite(value: float) -> float:
+    """JSON as Python writes it has NaN; a journal has not."""
+    if not math.isfinite(value):
+        raise WireError("a number that is not finite")
+    return float(value)
 
 
 def _word(kind: Any) -> str:

@@ -13,8 +13,9 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from drivers.errors import DeviceError, LinkError, LinkTimeout
 from drivers.transports.base import Clock, MonotonicClock
@@ -65,6 +66,15 @@ class Pipe:
             data = data[os.write(self._events, data) :]
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A service whose long verb may be ended early by the next command."""
+
+    def interrupted_by(self, waiting: Callable[[], bool]) -> None:
+        """`waiting()`: has another command come, or has the agent gone? Cheap."""
+        ...
+
+
 class Worker:
     """Owns one service. In the deterministic bench pipe and clock are of memory."""
 
@@ -74,6 +84,10 @@ class Worker:
         self._clock = clock or MonotonicClock()
         self._heartbeat_s = heartbeat_s
         self._rest = b""
+        self._lines: deque[bytes] = deque()
+        self._gone = False
+        if isinstance(service, Interruptible):
+            service.interrupted_by(self._waiting)
         self._open = False
         self._told_lost = False
         self._reopen_at = 0.0
@@ -90,22 +104,34 @@ class Worker:
                 self._beat_at = now + self._heartbeat_s
             wait = self._service.poll_interval_s if self._open else max(0.0, self._reopen_at - self._clock.now())
             data = self._pipe.wait(min(wait, self._heartbeat_s))
-            if data is None:
+            self._take(data)
+            if self._gone:
                 self._service.close()
                 return
-            self._take(data)
             if self._open:
                 self._poll()
 
-    def _take(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            raise WireError("a command line without an end")
-        for line in lines:
-            command = decode(line)
+    def _take(self, data: bytes | None) -> None:
+        self._read(data)
+        while self._lines and not self._gone:
+            command = decode(self._lines.popleft())
             if not isinstance(command, DeviceCommand) or command.device is not self._service.device:
                 raise WireError(f"{type(command).__name__} is not for {self._service.device.value}")
             self._do(command)
+
+    def _read(self, data: bytes | None) -> None:
+        if data is None:
+            self._gone = True
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE:
+            raise WireError("a command line without an end")
+        self._lines.extend(lines)
+
+    def _waiting(self) -> bool:
+        if not self._lines and not self._gone:
+            self._read(self._pipe.wait(0.0))
+        return bool(self._lines) or self._gone
 
     def _do(self, command: DeviceCommand) -> None:
         if not self._open:

@@ -124,6 +124,8 @@ class Views:
                 view[name] = [{"id": o[0], "key": o[1], "role": o[2], "label": o[3 + at]} for o in value]
             elif name == "lines":
                 view[name] = [{"role": o[0], "label": o[1 + at], "text": o[3 + at]} for o in value]
+            elif name == "mirror":
+                view[name] = {**value, "label": value["label"][at]}
             else:
                 view[name] = value[at] if isinstance(value, list) else value
         return view | changes

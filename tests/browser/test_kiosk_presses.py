@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mirror_pictures import Camera, halves
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -165,3 +167,67 @@ def test_the_time_that_is_left_survives_a_new_page(page: Page, agent: Any, views
     delay = page.locator(".countdown i").evaluate("(bar) => parseFloat(bar.style.animationDelay)")
     assert delay < 0
     assert page.locator(".countdown i").evaluate("(bar) => bar.style.animationDuration") == "1000s"
+
+
+# --- before the camera
+
+
+def test_guidance_is_announced_as_it_changes_and_does_not_flash_the_choices(page: Page, agent: Any, views: Any) -> None:
+    start(page, agent, views("faceLook", "en", hint="Your face inside the oval"))
+    status = page.locator("#announcer")
+    expect(status).to_contain_text("Please look at the camera Your face inside the oval")
+    page.evaluate("() => { window.button = document.querySelector('[data-id=otherWay]'); }")
+    agent.show(views("faceLook", "en"))
+    expect(status).to_contain_text("Please come a little closer")
+    assert page.evaluate("window.button === document.querySelector('[data-id=otherWay]')"), "the button is the same, with its focus"
+
+
+def test_another_way_by_touch_and_by_key_while_guidance_goes_on(page: Page, agent: Any, views: Any) -> None:
+    first = views("faceTurn", "en")
+    start(page, agent, first)
+    page.get_by_role("button", name="Use another way").click()
+    assert agent.wait_for("pressed") == {"seq": first["seq"], "id": "otherWay"}
+    again = views("faceTurn", "en")
+    agent.show(again)
+    expect(page.get_by_role("button", name="Use another way")).to_be_enabled()
+    page.keyboard.press("2")
+    assert agent.wait_for("pressed") == {"seq": again["seq"], "id": "otherWay"}
+
+
+def test_steps_and_arrow(page: Page, agent: Any, views: Any) -> None:
+    start(page, agent, views("faceTurn", "en"))
+    expect(page.locator(".mirror-ring .step")).to_have_count(5)
+    expect(page.locator(".mirror-ring .step.done")).to_have_count(2)
+    expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "2")
+    expect(page.locator(".mirror-arrow.left")).to_be_visible()
+    expect(page.locator(".mirror-arrow.right")).to_be_hidden()
+    agent.show(views("faceLook", "en", mirror={"label": "you", "arrow": "right", "done": 0, "of": 0}))
+    expect(page.locator(".mirror-arrow.right")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+
+
+def test_a_mirror_without_pictures_shows_a_neutral_head(page: Page, fake_agent: Any, views: Any, tmp_path: Path) -> None:
+    agent = fake_agent("--mirror", str(tmp_path / "m.sock"))
+    start(page, agent, views("faceLook", "en"))
+    expect(page.locator(".mirror-nobody")).to_be_visible()
+    camera = Camera(tmp_path / "m.sock")
+    camera.send(halves())
+    expect(page.locator(".mirror[data-lit]")).to_have_count(1)
+    expect(page.locator(".mirror-nobody")).to_be_hidden()
+    camera.dark()
+    expect(page.locator(".mirror-nobody")).to_be_visible()
+    assert page.evaluate("document.querySelector('.mirror canvas').width") == 0, "the pixels are gone, too"
+    camera.send(halves())
+    expect(page.locator(".mirror[data-lit]")).to_have_count(1)
+    expect(page.locator(".mirror-nobody")).to_be_visible(timeout=10_000)  # silence: the page does not freeze on the last picture
+    camera.close()
+
+
+def test_a_picture_that_is_none_leaves_the_mirror_as_it_was(page: Page, fake_agent: Any, views: Any, tmp_path: Path) -> None:
+    agent = fake_agent("--mirror", str(tmp_path / "m.sock"))
+    start(page, agent, views("faceLook", "en"))
+    camera = Camera(tmp_path / "m.sock")
+    camera.send(b"\xff\xd8\xff half a JPEG")
+    camera.send(halves())
+    expect(page.locator(".mirror[data-lit]")).to_have_count(1)
+    camera.close()

@@ -35,7 +35,7 @@ MEASURE = """() => {
     return context.measureText("H").actualBoundingBoxAscent;
   };
   const texts = all("#kiosk *").filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
-  const blocks = all("h1, .hint, .entry, .mask, .amount, .facts, .progress, .picture, .demo, #kiosk button, .countdown, .mark");
+  const blocks = all("h1, .hint, .entry, .mask, .amount, .facts, .progress, .picture, .mirror, .demo, #kiosk button, .countdown, .mark");
   return {
     scrolls: document.documentElement.scrollHeight > innerHeight || document.documentElement.scrollWidth > innerWidth,
     texts: texts.map((element) => ({ name: name(element), capital: capital(element), box: box(element) })),

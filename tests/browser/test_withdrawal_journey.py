@@ -63,6 +63,20 @@ class Hands:
     def choose(self, option: str) -> None:
         self.kiosk.locator(f'[data-id="{option}"]').click()
 
+    def turns_as_asked(self, stage: Stage, until: str) -> None:
+        """The person in the living scene follows the mirror's arrow, until the screen says something else than to look."""
+        asked = ""
+        for _ in range(LONG_MS // 100):
+            if until in (self.kiosk.locator("#title").text_content() or ""):
+                return
+            arrow = self.kiosk.locator(".mirror")
+            shown = (arrow.get_attribute("data-arrow") or "") if arrow.count() else ""
+            stage_of = {"left": "turnLeft", "right": "turnRight"}.get(shown, "lookStraight")
+            if stage_of != asked and "camera" in stage.children:
+                stage.hand("camera").call("cue", stage=stage_of)
+                asked = stage_of
+            self._page.wait_for_timeout(100)
+
     def bench(self, button: str) -> None:
         self._page.get_by_role("button", name=button).first.click()
 
@@ -90,6 +104,9 @@ def test_card_pin_amount_face_cash_receipt(stage: Stage, page: Page) -> None:
     hands.shown("How much would you like?")
     kiosk_shot(stage, page, "kiosk-amount")
     hands.choose("amount:100000")
+    hands.shown("This amount needs a face check")
+    hands.choose("goOn")
+    hands.turns_as_asked(stage, "Please take your card")
     hands.shown("Please take your card")
     hands.bench("Take the card out")
     hands.shown("Please take your cash")

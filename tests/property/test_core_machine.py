@@ -20,7 +20,7 @@ from terminal.core import cash
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.cash import Accuracy, DispenserResult
-from terminal.core.model import Device, Phase, PinBlock, State
+from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.session import answer_to
 from terminal.core.views import view_of
 
@@ -39,6 +39,12 @@ PRESSES = [
     "amount:20000",
     "amount:50000",
     "language:en",
+    "goOn",
+    "otherWay",
+    "faceServices",
+    "enrol",
+    "remove",
+    "agree",
 ]
 TROUBLE = ["killed", "workerDies", "silent", "diskFull", "killedWhenItAnswers", "refused", "answer", "outcomeUnknown", "workerLost"]
 ASKED, DECLINED = "authorisationRequested", "authorisationDeclined"
@@ -110,9 +116,17 @@ class Terminal(play):
         elif isinstance(command, c.DeviceCommand):
             if isinstance(command, c.Dispense):
                 self.world.dispense_left(command)
+            if isinstance(command, c.EnrolFace):
+                assert self.just_recorded == ["faceConsent"], "the camera opened before the consent was on disk"
             self.world.send(command)
-        elif isinstance(command, c.Authorise | c.FetchTemplate):
+        elif isinstance(command, c.Authorise | c.FetchTemplate | c.ManageFace):
+            if isinstance(command, c.ManageFace) and command.service == "revoke":
+                assert self.just_recorded == ["faceConsent"], "the bank was asked before the withdrawal was on disk"
             self.world.requests.append(command)
+        elif isinstance(command, c.EndAgent):
+            assert command.failed == self.state.store_failed
+            assert self.state.open_dispense is None or self.state.store_failed, "an agent that may write waits for its dispense"
+            raise Killed
         return True
 
 
@@ -142,7 +156,7 @@ class World(RuleBasedStateMachine):
         """The agent starts: nothing is known but the journal, no worker is up yet."""
         self.alive = dict.fromkeys(Device, False)
         self.queues: dict[Device, list[c.DeviceCommand]] = {device: [] for device in Device}
-        self.requests: list[c.Authorise | c.FetchTemplate] = []
+        self.requests: list[c.Authorise | c.FetchTemplate | c.ManageFace] = []
         self.inbox: list[e.Event] = []
         self.said: list[e.Event] = []
         self.terminal = Terminal(self, self.journal, self.outgoing)
@@ -174,7 +188,12 @@ class World(RuleBasedStateMachine):
     # --- what the terminal sends
 
     def send(self, command: c.DeviceCommand) -> None:
-        if self.alive[command.device]:
+        if isinstance(command, c.StopFace):
+            looking = self.queues[Device.FACE][:1]
+            if looking and isinstance(looking[0], c.VerifyFace | c.EnrolFace):
+                del self.queues[Device.FACE][0]
+                self.inbox.append(e.FaceVerified(looking[0].command_id, "stopped", FaceEvidence()))
+        elif self.alive[command.device]:
             self.queues[command.device].append(command)
         else:
             self.inbox.append(e.CommandFailed(command.command_id, command.device, "workerLost", "workerLost"))
@@ -244,12 +263,17 @@ class World(RuleBasedStateMachine):
             Phase.CHOOSING_APPLICATION: lambda: self.press(f"application:{DEBIT.aid}"),
             Phase.ENTERING_PIN: self.type_pin,
             Phase.CHOOSING_AMOUNT: lambda: self.press("amount:20000"),
+            Phase.EXPLAINING_FACE: lambda: self.press("goOn"),
+            Phase.CHOOSING_FACE_SERVICE: lambda: self.press("done"),
+            Phase.CONSENTING: lambda: self.press("back"),
+            Phase.CONFIRMING_REVOCATION: lambda: self.press("no"),
+            Phase.FACE_SERVICE_DONE: lambda: self.press("finish"),
             Phase.RETURNING_CARD: self.take_card,
             Phase.EJECTING: self.take_card,
             **dict.fromkeys((Phase.PRESENTING, Phase.THANKING, Phase.FAILED, Phase.STILL_THERE), self.time_passes),
             Phase.OUT_OF_SERVICE: self.all_online,
         }
-        if self.state.store_failed:
+        if self.state.store_failed or self.state.stopping:
             self.restart()
         for _ in range(16):
             if self.state.phase is to:
@@ -260,6 +284,11 @@ class World(RuleBasedStateMachine):
                 if not (device is Device.DISPENSER and to is Phase.DISPENSING):
                     self.answer_all(device)
             self.bank_answers("APPR")
+
+    @rule()
+    def the_agent_is_told_to_stop(self) -> None:
+        """Whoever is there is served; then it ends, and is started again."""
+        self.feed(e.StopRequested())
 
     # --- devices
 
@@ -295,7 +324,11 @@ class World(RuleBasedStateMachine):
             case c.MakeFaceKey():
                 self.feed(e.FaceKeyMade(n, "04AB"))
             case c.VerifyFace():
-                self.feed(e.FaceVerified(n, "accepted", 0.9))
+                self.feed(e.FaceProgress(n, "turnLeft", "", 1, 3))
+                self.feed(e.FaceVerified(n, "accepted", FaceEvidence(score=0.9)))
+            case c.EnrolFace():
+                self.feed(e.FaceProgress(n, "look", "comeCloser", 1, 3))
+                self.feed(e.FaceEnrolled(n, "accepted", Secret(TEMPLATE), FaceEvidence(frames=3)))
             case _:
                 self.feed(e.CommandDone(n, device))
 
@@ -379,7 +412,7 @@ class World(RuleBasedStateMachine):
     def the_link(self, up: bool) -> None:
         self.feed(e.LinkUp() if up else e.LinkDown("gone"))
 
-    @rule(response=st.sampled_from(["APPR", "APPR", "DECL", "PINR", "PINL", "TECH", "timeout", "offline"]))
+    @rule(response=st.sampled_from(["APPR", "APPR", "DECL", "PINR", "PINL", "CHDA", "TECH", "timeout", "offline"]))
     def bank_answers(self, response: str) -> None:
         if not self.requests:
             return
@@ -389,6 +422,13 @@ class World(RuleBasedStateMachine):
             self.feed(e.RequestFailed(n, response))
         elif isinstance(request, c.FetchTemplate):
             self.feed(e.TemplateFetched(n, Secret(TEMPLATE if response == "APPR" else ""), ""))
+        elif isinstance(request, c.ManageFace):
+            actions = (response,) if response in ("PINR", "PINL") else ()
+            answer, reason = ("DECL", "incorrectPin") if actions else (response if response in ("APPR", "TECH") else "DECL", "")
+            since = "2026-11-22" if request.attempt == 1 and n % 2 else ""
+            self.feed(e.FaceManaged(n, answer, reason, actions, "8A023030", since, ""))
+        elif response == "CHDA":
+            self.feed(e.AuthorisationAnswered(n, "DECL", "authenticationRequired", (response,), "", "", None))
         elif response in ("PINR", "PINL"):
             self.feed(e.AuthorisationAnswered(n, "DECL", "incorrectPin", (response,), "", "", None))
         else:
@@ -422,6 +462,38 @@ class World(RuleBasedStateMachine):
             self.a_customer_who_knows_what_to_do(Phase.DISPENSING)
         else:
             self.answer_all(Device.CARD_READER)
+
+    @precondition(lambda self: self.state.phase in (Phase.VERIFYING_FACE, Phase.ENROLLING_FACE))
+    @rule(decision=st.sampled_from(["rejected", "askAgain", "notLive", "noFace", "cameraFault", "templateRefused"]))
+    def the_face_is_refused(self, decision: str) -> None:
+        head = self.queues[Device.FACE][:1]
+        if head and isinstance(head[0], c.VerifyFace | c.EnrolFace):
+            n = self.queues[Device.FACE].pop(0).command_id
+            if isinstance(head[0], c.VerifyFace):
+                self.feed(e.FaceVerified(n, decision, FaceEvidence()))
+            else:
+                self.feed(e.FaceEnrolled(n, decision, Secret(""), FaceEvidence()))
+
+    @rule(leaves=st.sampled_from(["agrees", "stops", "pulls", "removes", "waits"]))
+    def face_services(self, leaves: str) -> None:
+        """Into them, and on or out of them in one of the ways that there are."""
+        self.a_customer_who_knows_what_to_do(Phase.CHOOSING_AMOUNT)
+        if self.state.phase is not Phase.CHOOSING_AMOUNT:
+            return
+        self.press("faceServices")
+        self.answer_all(Device.CARD_READER)
+        self.bank_answers("APPR")
+        self.answer_all(Device.CARD_READER)
+        for option in {"removes": ("remove", "yes"), "waits": ()}.get(leaves, ("enrol", "agree")):
+            self.press(option)
+        if leaves == "stops":
+            self.press("otherWay")
+        elif leaves == "pulls":
+            self.take_card()
+        elif leaves == "waits":
+            self.time_passes()
+        else:
+            self.answer_all(Device.FACE)
 
     @rule()
     def the_card_refuses(self) -> None:
@@ -531,7 +603,7 @@ class World(RuleBasedStateMachine):
         if not hasattr(self, "terminal"):
             return
         self.dies_in = -1
-        if self.state.store_failed or self.terminal.disk_full_at is not None or self.state.phase is Phase.UNKNOWN:
+        if self.state.store_failed or self.state.stopping or self.terminal.disk_full_at is not None or self.state.phase is Phase.UNKNOWN:
             self.restart()
         self.all_online()
         self.the_dispensers_fault_changes("")

@@ -16,7 +16,7 @@ from terminal.agent import FACTS
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.cash import CashUnit, DispenserResult, UnitResult
-from terminal.core.model import Candidate, CardInfo, CoreConfig, Device, Phase, PinBlock, State
+from terminal.core.model import Candidate, CardInfo, CoreConfig, Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.recovery import CHECKPOINTS, Recovered, recover
 from terminal.core.session import CONCERNS, TRANSITIONS, answer_to, step
 
@@ -288,7 +288,35 @@ TO_DISPENSING = [*TO_CARD_BACK, e.CardRemoved()]
 GOOD = account(2, 0, 0, 0)
 TO_CASH = [*TO_DISPENSING, dispensed(GOOD)]
 FACE_FROM = 20_000
-TO_FACE = [*TO_AMOUNT, e.Pressed("amount:20000")]
+TO_NOTICE = [*TO_AMOUNT, e.Pressed("amount:20000")]
+TO_FACE = [*TO_NOTICE, e.Pressed("goOn")]
+face_key = answer(e.FaceKeyMade, public_key="04AB")
+template = answer(e.TemplateFetched, template=Secret(TEMPLATE), reason="")
+TO_CAMERA = [*TO_FACE, face_key, template]
+
+
+def verified(decision: str, score: float | None = None) -> Make:
+    return answer(e.FaceVerified, decision=decision, evidence=FaceEvidence(score=score))
+
+
+def enrolled(decision: str = "accepted") -> Make:
+    sealed = Secret(TEMPLATE if decision == "accepted" else "")
+    return answer(e.FaceEnrolled, decision=decision, template=sealed, evidence=FaceEvidence(frames=3))
+
+
+def managed(response: str = "APPR", reason: str = "", actions: tuple[str, ...] = (), since: str = "", proof: str = "") -> Make:
+    return answer(e.FaceManaged, response=response, reason=reason, actions=actions, icc_data="8A023030", enrolled_since=since, proof=proof)
+
+
+TO_SERVICE = [*TO_AMOUNT, e.Pressed("faceServices")]
+SERVICE_OPEN = [arqc, managed(), tc]
+TO_SERVICES = [*TO_SERVICE, *SERVICE_OPEN]
+TO_CONSENT = [*TO_SERVICES, e.Pressed("enrol")]
+TO_ENROLLING = [*TO_CONSENT, e.Pressed("agree")]
+TO_STORING = [*TO_ENROLLING, enrolled()]
+TO_REMOVAL = [*TO_SERVICE, arqc, managed(since="2026-11-22"), tc, e.Pressed("remove")]
+TO_REVOKING = [*TO_REMOVAL, e.Pressed("yes")]
+TO_SERVICE_DONE = [*TO_STORING, managed()]
 
 REACH: dict[Phase, list[e.Event | Make]] = {
     Phase.IDLE: [],
@@ -313,6 +341,22 @@ REACH: dict[Phase, list[e.Event | Make]] = {
 """From IDLE to each phase of a session without a face step-up."""
 
 
+REACH_WITH_FACE: dict[Phase, list[e.Event | Make]] = {
+    Phase.EXPLAINING_FACE: TO_NOTICE,
+    Phase.FETCHING_TEMPLATE: TO_FACE,
+    Phase.VERIFYING_FACE: TO_CAMERA,
+    Phase.OPENING_FACE_SERVICE: TO_SERVICE,
+    Phase.CHOOSING_FACE_SERVICE: TO_SERVICES,
+    Phase.CONSENTING: TO_CONSENT,
+    Phase.ENROLLING_FACE: TO_ENROLLING,
+    Phase.STORING_FACE: TO_STORING,
+    Phase.CONFIRMING_REVOCATION: TO_REMOVAL,
+    Phase.REVOKING_FACE: TO_REVOKING,
+    Phase.FACE_SERVICE_DONE: TO_SERVICE_DONE,
+    Phase.PRINTING_CONFIRMATION: [*TO_SERVICE_DONE, e.Pressed("receipt")],
+}
+
+
 def at(phase: Phase) -> play:
     """A terminal in this phase, by a way that a customer can go."""
     if phase is Phase.UNKNOWN:
@@ -321,11 +365,8 @@ def at(phase: Phase) -> play:
         return start()
     if phase is Phase.RECOVERING:
         return start(journal=(idle() >> TO_DISPENSING).journal)
-    if phase in (Phase.FETCHING_TEMPLATE, Phase.VERIFYING_FACE):
-        story = idle(config(face_from_minor=FACE_FROM)) >> TO_FACE
-        if phase is Phase.VERIFYING_FACE:
-            story >> answer(e.FaceKeyMade, public_key="04AB")
-            story >> answer(e.TemplateFetched, template=Secret(TEMPLATE), reason="")
+    if phase in REACH_WITH_FACE:
+        story = idle(config(face_from_minor=FACE_FROM)) >> REACH_WITH_FACE[phase]
     else:
         story = idle() >> REACH[phase]
     assert story.state.phase is phase, f"{story.state.phase} instead of {phase}"

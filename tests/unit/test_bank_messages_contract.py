@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from drivers.secret import Secret
 from terminal.adapters.bank_messages import answer_of, request_of
-from terminal.core.commands import Authorise, FetchTemplate
-from terminal.core.events import AuthorisationAnswered, RequestFailed, TemplateFetched
+from terminal.core.commands import Authorise, FetchTemplate, ManageFace
+from terminal.core.events import AuthorisationAnswered, FaceManaged, RequestFailed, TemplateFetched
 from terminal.core.model import PinBlock
 
 ID = "T0001-00000017"
@@ -22,6 +23,8 @@ ID = "T0001-00000017"
 
 class Box:
     """A sealer that shows what it was given by its length only."""
+
+    public_key, key_id = "04ab", "bank-2026"
 
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> Mapping[str, Any]:
         self.sealed = (pan.reveal(), track2.reveal(), pan_sequence, transaction_id)
@@ -47,6 +50,26 @@ def authorise(**changes: Any) -> Authorise:
     return Authorise(**{**known, **changes})
 
 
+OPEN = ManageFace(
+    12, ID, "open", 2, Secret(PAN), Secret(TRACK2), 1, 30.0, PinBlock("iso9564-4", Secret(BLOCK), "ffff9876543210e00001"), "9f2608aabb"
+)
+ENROL = ManageFace(
+    *(13, ID, "enrol", 1, Secret(PAN), Secret(TRACK2), 1, 30.0),
+    consent_id=f"{ID}-C7",
+    consent_version="1",
+    language="zh",
+    template=Secret(json.dumps({"model": "ab", "schema": 2, "consentId": f"{ID}-C7", "box": {"ciphertext": "00"}})),
+)
+MANAGED = "ATMFaceManagementResponse"
+OPENED: dict[str, Any] = {
+    "transactionId": ID,
+    "service": "open",
+    "attempt": 2,
+    "response": "APPR",
+    "actions": [],
+    "iccRelatedData": "8a023030",
+    "enrolledSince": "2026-11-22",
+}
 FETCH = FetchTemplate(11, ID, Secret(PAN), Secret(TRACK2), 1, "04ab", 30.0)
 APPROVED: dict[str, Any] = {
     "inResponseTo": "uuid",
@@ -101,8 +124,8 @@ def test_an_inquiry_for_a_template() -> None:
     }
 
 
-@pytest.mark.parametrize("command", [authorise(), FETCH])
-def test_card_data_leaves_only_in_the_box(command: Authorise | FetchTemplate) -> None:
+@pytest.mark.parametrize("command", [authorise(), FETCH, OPEN, ENROL])
+def test_card_data_leaves_only_in_the_box(command: Authorise | FetchTemplate | ManageFace) -> None:
     said = json.dumps(request_of(command, Box()))
     assert PAN not in said and TRACK2 not in said
 
@@ -164,7 +187,7 @@ def test_an_answer_of_another_kind() -> None:
 
 
 def test_a_template_stays_closed() -> None:
-    sealed = {"templateId": "t1", "model": "ab", "customer": "c1", "schema": 1, "box": {"ciphertext": "DEADBEEF"}}
+    sealed = {"templateId": "t1", "model": "ab", "customer": "c1", "schema": 2, "box": {"ciphertext": "DEADBEEF"}}
     event = answer_of(FETCH, INQUIRY, {"transactionId": ID, "response": "APPR", "template": sealed})
     assert isinstance(event, TemplateFetched) and json.loads(event.template.reveal()) == sealed
     assert "DEADBEEF" not in repr(event)
@@ -178,6 +201,58 @@ def test_nobody_enrolled() -> None:
 @pytest.mark.parametrize("data", [{}, {"transactionId": ID}, {"transactionId": ID, "response": "APPR"}])
 def test_an_inquiry_answered_by_half(data: dict[str, Any]) -> None:
     assert answer_of(FETCH, INQUIRY, data) == RequestFailed(11, "malformed")
+
+
+# --- face services
+
+
+def test_a_face_service_is_opened_with_card_and_pin() -> None:
+    assert request_of(OPEN, Box()) == (
+        "ATMFaceManagementRequest",
+        {
+            "transactionId": ID,
+            "service": "open",
+            "attempt": 2,
+            "protectedCardData": {"alg": "test", "ciphertext": "00"},
+            "pinBlock": {"format": "iso9564-4", "block": BLOCK, "ksn": "ffff9876543210e00001"},
+            "iccRelatedData": "9f2608aabb",
+        },
+    )
+
+
+def test_an_enrolment_names_its_consent_and_carries_a_closed_template() -> None:
+    _, data = request_of(ENROL, Box())
+    assert data["consent"] == {"consentId": f"{ID}-C7", "version": "1", "language": "zh"}
+    assert data["template"]["box"] == {"ciphertext": "00"} and "pinBlock" not in data
+    assert "ciphertext" not in repr(ENROL)
+
+
+def test_what_the_bank_says_of_a_face_service() -> None:
+    assert answer_of(OPEN, MANAGED, OPENED) == FaceManaged(12, "APPR", "", (), "8a023030", "2026-11-22", "")
+    revoke = dataclasses.replace(OPEN, service="revoke", attempt=1)
+    said = {"transactionId": ID, "service": "revoke", "attempt": 1, "response": "APPR", "proof": "D-17"}
+    assert answer_of(revoke, MANAGED, said) == FaceManaged(12, "APPR", "", (), "", "", "D-17")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"service": "enrol"},
+        {"attempt": 1},
+        {"transactionId": "T0001-00000018"},
+        {"response": "PERHAPS"},
+        {"enrolledSince": "yesterday"},
+        {"enrolledSince": 2026},
+        {"proof": "6228480000000015"},
+        {"proof": ["D-1"]},
+        {"reason": "<b>"},
+        {"iccRelatedData": "xyz"},
+        {"actions": 3},
+    ],
+)
+def test_an_answer_about_faces_that_does_not_fit(change: dict[str, Any]) -> None:
+    assert answer_of(OPEN, MANAGED, {**OPENED, **change}) == RequestFailed(12, "malformed")
+    assert answer_of(OPEN, INQUIRY, OPENED) == RequestFailed(12, "malformed")
 
 
 JSON = st.recursive(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from simulators.bank.host import BankHost
 from simulators.bank.keys import BankKeys
 from simulators.bank.ledger import SUSPENSE
 from simulators.bank.probe import Probe
+from simulators.bank.rotation import rotate_back, unpack
 from simulators.bank.store import Store
 from simulators.bank.templates import Template
 from simulators.crypto.ber import objects
@@ -25,7 +27,7 @@ from simulators.crypto.sealed_box import public_bytes
 from terminal import sealed_box as terminal_box
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-TEMPLATE = Template("customer", "tpl-1", "ab" * 32, bytes(range(256)) * 2)
+TEMPLATE = Template("customer", "tpl-1", "ab" * 32, struct.pack("<128f", *([128**-0.5] * 128)))
 
 
 @pytest.fixture(scope="module")
@@ -257,9 +259,10 @@ def test_a_face_template_comes_sealed_for_the_face_worker(branch: Branch) -> Non
     answer = branch.ask(branch.probe.face_template("everyday", 1, NOW, public_bytes(worker.public_key()).hex()))
     assert answer["response"] == "APPR"
     found = answer["template"]
-    assert (found["templateId"], found["model"], found["customer"], found["schema"]) == ("tpl-1", "ab" * 32, "customer", 1)
-    opened = terminal_box.open_box(worker, found["box"], f"customer|tpl-1|{'ab' * 32}|1".encode())
-    assert opened == TEMPLATE.encoding
+    assert (found["templateId"], found["model"], found["customer"], found["schema"]) == ("tpl-1", "ab" * 32, "customer", 2)
+    opened = terminal_box.open_box(worker, found["box"], f"customer|tpl-1|{'ab' * 32}|2".encode())
+    assert len(opened) == 544 and opened[32:] != TEMPLATE.encoding
+    assert rotate_back(opened[:32], unpack(opened[32:])) == pytest.approx([128**-0.5] * 128, abs=1e-6)
     for number, (card, reason) in enumerate([("other-face", "noTemplate"), ("static", "noTemplate"), ("host-blocked", "cardBlocked")], 2):
         again = branch.ask(branch.probe.face_template(card, number, NOW, public_bytes(worker.public_key()).hex()))
         assert (again["response"], again["reason"], "template" in again) == ("DECL", reason, False)
@@ -276,6 +279,21 @@ def test_a_balance_needs_card_and_pin(branch: Branch) -> None:
     naked = branch.probe.balance("everyday", 4, NOW)
     del naked["data"]["pinBlock"]
     assert branch.ask(naked)["reason"] == "malformed"
+
+
+def test_a_risky_account_needs_the_face_beside_card_and_pin(branch: Branch) -> None:
+    Faults(branch.host.planned).set("risk", {"account": "everyday"})
+    wrong = branch.ask(branch.probe.withdrawal("everyday", 100_00, 1, NOW, pin="000000"))
+    assert wrong["reason"] == "incorrectPin", "the PIN first: nobody learns of the risk without it"
+    asked = branch.ask(branch.probe.withdrawal("everyday", 100_00, 1, NOW, attempt=2))
+    assert (asked["response"], asked["reason"], asked["actions"]) == ("DECL", "authenticationRequired", ["CHDA"])
+    assert branch.money("everyday") == (500_000, 0)
+    with_face = branch.probe.withdrawal("everyday", 100_00, 1, NOW, attempt=3)
+    with_face["data"]["face"] = {"decision": "accepted", "score": 0.6}
+    assert branch.ask(with_face)["response"] == "APPR"
+    assert branch.books.transaction(branch.probe.transaction_id(1))["face"] == "accepted"
+    Faults(branch.host.planned).set("risk", {"account": "everyday", "on": False})
+    assert branch.withdraw("everyday", 100_00, 2)["response"] == "APPR"
 
 
 def test_planned_declines_and_scripts_are_used_once(branch: Branch) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from simulators.bench.bench import Bench, parse_wish, read_cast
-from simulators.bench.cameras import CameraHand
 from simulators.bench.hands import Absent, Hand, Refused
 from simulators.bench.story import changes
 
@@ -142,8 +141,8 @@ def test_a_closed_wire_is_absence_and_the_next_call_opens_it_again(tmp_path: Pat
     asyncio.run(served(tmp_path / "s", [None, b"nonsense\n", b'{"ok": 1}\n'], story))
 
 
-def a_bench(folder: Path, camera: CameraHand | None = None) -> Bench:
-    return Bench(folder, cast=CAST, kiosk_url="http://127.0.0.1:1/", camera=camera)
+def a_bench(folder: Path) -> Bench:
+    return Bench(folder, cast=CAST, kiosk_url="http://127.0.0.1:1/")
 
 
 def test_simulators_that_are_missing_are_absent_and_no_error(tmp_path: Path) -> None:
@@ -170,27 +169,17 @@ def test_no_key_of_the_pin_pad_goes_through_the_bench(tmp_path: Path, verb: str)
     asyncio.run(story())
 
 
-def test_a_scene_is_chosen_by_pointing_the_link_elsewhere(tmp_path: Path) -> None:
-    scenes = tmp_path / "scenes"
-    scenes.mkdir()
-    for name in ("customer", "dark"):
-        (scenes / f"scene-{name}.avi").write_bytes(b"RIFF\xff\xd8\xff\xe0first\xff\xd9..\xff\xd8\xff\xe0" + name.encode() + b"\xff\xd9idx1")
-    camera = CameraHand(scenes, tmp_path / "camera.avi")
-    assert camera.state() == {"scene": "unplugged", "scenes": ["customer", "dark", "unplugged"]}
-
-    async def story() -> None:
-        bench = a_bench(tmp_path, camera)
+def test_the_camera_is_a_simulator_like_the_others_and_its_pictures_are_asked_for_once(tmp_path: Path) -> None:
+    async def story(_: Hand) -> None:
+        bench = a_bench(tmp_path)
         await bench.do("camera", "show", {"scene": "dark"})
-        assert (tmp_path / "camera.avi").resolve() == scenes / "scene-dark.avi"
-        await bench.look()
-        assert bench.state["camera"]["scene"] == "dark"
-        assert bench.still("dark") == b"\xff\xd8\xff\xe0dark\xff\xd9"
-        assert bench.still("../dark") is None
-        with pytest.raises(Refused, match="no scene"):
-            await bench.do("camera", "show", {"scene": "beach"})
+        assert await bench.still("dark") == await bench.still("dark") == b"\xff\xd8\xff"
+        assert await bench.still("beach") is None
+        bench.close()
 
-    asyncio.run(story())
+    answers: list[bytes | None] = [b'{"ok": null}\n', b'{"ok": "/9j/"}\n', b'{"error": "there is no picture of it"}\n']
+    asyncio.run(served(tmp_path / "camera.ctl", answers, story))
 
 
-def test_no_scenes_means_no_camera(tmp_path: Path) -> None:
-    assert CameraHand(tmp_path, tmp_path / "camera.avi").state() is None
+def test_without_a_camera_there_is_no_picture(tmp_path: Path) -> None:
+    assert asyncio.run(a_bench(tmp_path).still("dark")) is None

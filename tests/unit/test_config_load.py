@@ -15,7 +15,6 @@ from terminal.config import (
     CashSection,
     Config,
     ConfigError,
-    FaceSection,
     KioskSection,
     PinPadSection,
     PrinterSection,
@@ -24,6 +23,7 @@ from terminal.config import (
     UnitSection,
     load,
 )
+from terminal.config_face import FaceSection
 from terminal.core.cash import CashUnit
 from terminal.core.model import Timeouts
 
@@ -276,13 +276,36 @@ CHECKS = [
     ("kiosk", "pixel_pitch_mm = nan", "kiosk.pixel_pitch_mm must be 0.02 to 2.0"),
     ("face", 'camera = "0"\nfrom_minor = 0', "face.from_minor is above 0"),
     *(
-        (
-            "face",
-            f'camera = "0"\nfrom_minor = 100\nthreshold = {number}',
-            "face.threshold must be a distance of 0.2 to 0.5 (0.6 would accept",
+        ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face.{sentence}")
+        for line, sentence in (
+            ('backend = "magic"', "backend must be one of sface, dlib"),
+            ("high_security_accept = 0.44\nhigh_security_from_minor = 100", "high_security_accept must be face.accept or more"),
+            ("high_security_accept = 0.49\nhigh_security_from_minor = 99", "high_security_from_minor must not be below face.from_minor"),
+            ("high_security_from_minor = 200", "high_security_accept and face.high_security_from_minor belong together"),
+            ("high_security_accept = 0.49", "high_security_accept and face.high_security_from_minor belong together"),
+            ("attempts = 6", "attempts must be 1 to 5"),
+            ("challenge_turns = 0", "challenge_turns must be 1 to 4"),
+            ("width = 100", "width and face.height must be 160 x 120 to 1920 x 1080"),
+            ("fps = 4", "fps must be 5 to 60"),
+            ('passive_model = "m.onnx"', "passive_sha256 must be the sha256 of face.passive_model"),
+            (f'passive_sha256 = "{"a" * 64}"', "passive_sha256 is given without face.passive_model"),
+            ('passive_format = "onnx"', 'passive_format must be "minifasnet" or "faceplugin"'),
+            ("passive_threshold = 1.0", "passive_threshold must be above 0 and below 1"),
+            ("retention_months = 0", "retention_months must be 1 to 60"),
+            (f'controller = "{"x" * 81}"', "controller must be a name of at most 80 characters"),
+            (f'mirror = "{"m" * 108}"', "mirror must be a path of at most 107 bytes"),
         )
-        for number in ("0.6", "0.1", "nan")
     ),
+    *(
+        ("face", f'camera = "0"\nfrom_minor = 100\n{line}', f"face: {sentence}")
+        for line, sentence in (
+            ("accept = 0.43", "the face threshold 'accept' is 0.43: with this model it must be at least 0.433"),
+            ("accept = nan", "face thresholds must be cosines between 0 and 1"),
+            ('backend = "dlib"\naccept = 0.5', "the face threshold 'accept' is 0.5: with this model it must be at least 0.949"),
+            ("ask_again = 0.46", "the face threshold 'ask_again' is 0.46"),
+        )
+    ),
+    ("face", 'camera = ""\nfrom_minor = 100', "face.camera must name a device or a recording"),
     *(
         (section, line, f"{section}.{sentence}")
         for section in ("dispenser", "pin_pad", "printer")

@@ -35,13 +35,13 @@ from terminal.core import commands as c
 from terminal.core import diagram
 from terminal.core import events as e
 from terminal.core.cash import DispenserResult
-from terminal.core.model import Device, Phase, PinBlock, State
+from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.recovery import Recovered
 from terminal.core.session import CONCERNS, EVERYWHERE, TRANSITIONS, answer_to, step
 from terminal.core.views import view_of
 
 EVENTS = [kind for _, kind in inspect.getmembers(e, inspect.isclass) if issubclass(kind, e.Event) and kind is not e.Event]
-SETTINGS = config(face_from_minor=2_000, counts=(3, 3, 0, 3), presets_minor=(1_000, 5_000), limit_minor=20_000)
+SETTINGS = config(face_from_minor=2_000, counts=(3, 3, 0, 3), presets_minor=(1_000, 5_000), limit_minor=20_000, face_attempts=2)
 AWAY_AT_ONCE = 1
 STATES_AT_MOST = 20_000
 
@@ -54,10 +54,12 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
     e.Started: lambda n: [e.Started(Recovered())],
     e.TimerExpired: lambda n: [e.TimerExpired(n)],
     e.StoreFailed: lambda n: [e.StoreFailed()],
+    e.StopRequested: lambda n: [e.StopRequested()],
     e.Pressed: lambda n: [
         e.Pressed(option)
         for option in (
             *("cancel", "yes", "no", "other", "back", "enter", "clear", "key:1", "key:5", "key:0", "finish", "receipt"),
+            *("faceServices", "goOn", "otherWay", "enrol", "remove", "agree", "done"),
             *("amount:1000", "amount:5000", f"application:{DEBIT.aid}", "language:en", "rubbish"),
         )
     ],
@@ -80,7 +82,12 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
     e.KeyPressed: lambda n: [e.KeyPressed(key) for key in ("digit", "1", "enter", "cancel", "clear", "help")],
     e.PinBlockMade: lambda n: [e.PinBlockMade(n, PinBlock("iso9564-4", Secret(BLOCK), "KSN"))],
     e.FaceKeyMade: lambda n: [e.FaceKeyMade(n, "04AB")],
-    e.FaceVerified: lambda n: [e.FaceVerified(n, decision, 0.5) for decision in ("accepted", "rejected")],
+    e.FaceVerified: lambda n: [e.FaceVerified(n, decision, FaceEvidence(score=0.5)) for decision in ("accepted", "rejected", "askAgain")],
+    e.FaceProgress: lambda n: [e.FaceProgress(n, "turnLeft", "", 1, 3)],
+    e.FaceEnrolled: lambda n: [
+        e.FaceEnrolled(n, decision, Secret(TEMPLATE if decision == "accepted" else ""), FaceEvidence())
+        for decision in ("accepted", "noFace")
+    ],
     e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, NOTHING_BEFORE)],
     e.NotesDispensed: lambda n: [e.NotesDispensed(n, result) for result in (account(1, 0, 0, 0), GOOD, EMPTY, JAM, UNCERTAIN, MEMORY_GONE)],
     e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, NOTHING_BEFORE, MEMORY_GONE, JAM)],
@@ -94,10 +101,18 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
             ("APPR", "", ()),
             ("DECL", "incorrectPin", ("PINR",)),
             ("DECL", "limitExceeded", ()),
+            ("DECL", "authenticationRequired", ("CHDA",)),
             ("TECH", "", ()),
         )
     ],
     e.TemplateFetched: lambda n: [e.TemplateFetched(n, Secret(TEMPLATE), ""), e.TemplateFetched(n, Secret(""), "noTemplate")],
+    e.FaceManaged: lambda n: [
+        e.FaceManaged(n, "APPR", "", (), "8A023030", "2026-11-22"),
+        e.FaceManaged(n, "APPR", "", (), "8A023030"),
+        e.FaceManaged(n, "DECL", "incorrectPin", ("PINR",), "8A023535"),
+        e.FaceManaged(n, "DECL", "cardBlocked", (), "8A023632"),
+        e.FaceManaged(n, "TECH", "", (), ""),
+    ],
     e.RequestFailed: lambda n: [e.RequestFailed(n, "timeout"), e.RequestFailed(n, "offline")],
     e.LateResponseArrived: lambda n: [e.LateResponseArrived("ATMWithdrawalResponse", "T0001-00000001", "APPR")],
 }
@@ -130,6 +145,9 @@ ANSWERED_BY: dict[type[c.Command], tuple[type[e.Event], ...]] = {
     c.PrintReceipt: (e.ReceiptPrinted,),
     c.MakeFaceKey: (e.FaceKeyMade,),
     c.VerifyFace: (e.FaceVerified,),
+    c.EnrolFace: (e.FaceEnrolled,),
+    c.StopFace: (),
+    c.ManageFace: (e.FaceManaged, e.RequestFailed),
     c.Authorise: (e.AuthorisationAnswered, e.RequestFailed),
     c.FetchTemplate: (e.TemplateFetched, e.RequestFailed),
 }
@@ -139,7 +157,7 @@ def test_every_question_has_an_answer() -> None:
     asked = {
         kind for _, kind in inspect.getmembers(c, inspect.isclass) if issubclass(kind, c.DeviceCommand) and kind is not c.DeviceCommand
     }
-    assert asked | {c.Authorise, c.FetchTemplate} == set(ANSWERED_BY)
+    assert asked | {c.Authorise, c.FetchTemplate, c.ManageFace} == set(ANSWERED_BY)
 
 
 def accounts(asked: tuple[int, ...]) -> list[DispenserResult]:
@@ -149,14 +167,17 @@ def accounts(asked: tuple[int, ...]) -> list[DispenserResult]:
 
 
 TYPING = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT, Phase.STILL_THERE)
-ASKING = (Phase.FETCHING_TEMPLATE, Phase.AUTHORISING)
+ASKING = (Phase.FETCHING_TEMPLATE, Phase.AUTHORISING, Phase.OPENING_FACE_SERVICE, Phase.STORING_FACE, Phase.REVOKING_FACE)
 CLOSING = (Phase.OUT_OF_SERVICE, Phase.EJECTING, Phase.FAILED, Phase.THANKING)
 ENDING = (Phase.DISPENSING, Phase.RESOLVING, Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING)
 
 
 MATTERS = {
     Device.PRINTER: (Phase.IDLE, Phase.PRESENTING, Phase.PRINTING),
-    Device.FACE: (Phase.CHOOSING_AMOUNT, Phase.FETCHING_TEMPLATE, Phase.VERIFYING_FACE),
+    Device.FACE: (
+        *(Phase.CHOOSING_AMOUNT, Phase.FETCHING_TEMPLATE, Phase.VERIFYING_FACE, Phase.EXPLAINING_FACE),
+        *(Phase.CHOOSING_FACE_SERVICE, Phase.CONSENTING, Phase.ENROLLING_FACE),
+    ),
     Device.PIN_PAD: (Phase.IDLE, Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT, Phase.STILL_THERE, Phase.CONFIRMING_CARD),
 }
 """Where the loss of a device can change anything; of the others, everywhere."""
@@ -179,12 +200,16 @@ class Node:
         mask = min(s.mask, 4) if not away and (t is None or t.attempt == 1) else s.mask // 4
         transaction = t and (bool(t.transaction_id), t.attempt, t.pin_block is None, not t.field55, t.face, t.baseline is None, t.approved)
         return (
-            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed),
+            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed, s.stopping),
             *(s.latch is None, s.open_dispense is None, mask if typing else 0, s.entry[:2] if typing else ""),
             frozenset((whom, kind) for whom, (_, kind) in self.asked.items() if self.listens(whom, kind)),
             away,
             s.link_up or s.phase not in CLOSING,
             None if s.phase in ENDING else transaction,
+            None
+            if s.phase in ENDING
+            else t and (t.face_asked_by_bank, t.face_tries, t.decline_reason if s.service or s.phase is Phase.CONFIRMING_CARD else ""),
+            s.service and bool(s.service.enrolled_since),
         )
 
     def listens(self, whom: str, kind: type[c.Command]) -> bool:
@@ -198,6 +223,8 @@ class Node:
         if s.phase is Phase.UNKNOWN:
             yield from (e.Started(known) for known in (Recovered(), killed_while_paying()))
             return
+        if s.stopping and s.phase is Phase.OUT_OF_SERVICE:  # the agent has ended
+            return
         for kind in (e.Pressed, e.KeyPressed, e.LinkUp, e.LinkDown, e.CardInserted, e.CardRemoved):
             yield from samples(kind, 0)
         if s.timer:
@@ -209,6 +236,8 @@ class Node:
                 else:
                     yield from (one for one in samples(answer, number) if (answer_to(one) or ("",))[0] == whom)
             yield from (one for one in samples(e.CommandFailed, number) if (answer_to(one) or ("",))[0] == whom)
+        if s.phase in (Phase.VERIFYING_FACE, Phase.ENROLLING_FACE):
+            yield e.FaceProgress(s.pending[Device.FACE.value], "turnLeft", "", 1, 3)
         away = [device for device, one in s.devices.items() if one.status != "online"]
         yield from (e.DeviceGaveUp(device) for device in away)
         yield from (e.DeviceOnline(device) for device in Device)
@@ -216,6 +245,8 @@ class Node:
             yield from (e.DeviceLost(device, "workerLost") for device in Device if s.phase in MATTERS.get(device, Phase))
         if not s.store_failed and s.phase in (Phase.ENTERING_PIN, Phase.AUTHORISING, Phase.DISPENSING, Phase.PRESENTING):
             yield e.StoreFailed()
+        if s.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE, Phase.AUTHORISING, Phase.EJECTING):
+            yield e.StopRequested()
 
 
 @dataclass(slots=True)
@@ -261,9 +292,9 @@ def explored() -> Exploration:
 def asked_in(commands: tuple[c.Command, ...]) -> dict[str, tuple[int, type[c.Command]]]:
     asked: dict[str, tuple[int, type[c.Command]]] = {}
     for command in commands:
-        if isinstance(command, c.DeviceCommand):
+        if isinstance(command, c.DeviceCommand) and command.has_answer:
             asked[command.device.value] = (command.command_id, type(command))
-        elif isinstance(command, c.Authorise | c.FetchTemplate):
+        elif isinstance(command, c.Authorise | c.FetchTemplate | c.ManageFace):
             asked["bank"] = (command.request_id, type(command))
     return asked
 

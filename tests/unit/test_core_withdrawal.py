@@ -9,13 +9,11 @@ from core_play import (
     CARD,
     CREDIT,
     DEBIT,
-    FACE_FROM,
     GOOD,
     TO_AMOUNT,
     TO_BANK,
     TO_CARD_BACK,
     TO_CASH,
-    TO_FACE,
     TO_PIN,
     TYPE_PIN,
     aac,
@@ -44,7 +42,6 @@ from core_play import (
     told,
 )
 
-from drivers.secret import Secret
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, Phase
@@ -545,82 +542,3 @@ def test_a_card_while_out_of_service() -> None:
     assert story >> e.CardInserted() << [Phase.EJECTING]
     assert story >> e.LinkUp() << [Phase.EJECTING]
     assert story >> e.CardRemoved() << [recorded("serviceChanged"), Phase.IDLE]
-
-
-# --- the face step-up
-
-
-def at_face(**changes: object) -> play:
-    story = idle(config(face_from_minor=FACE_FROM, **changes)) >> TO_AMOUNT
-    story.since = []
-    return story
-
-
-def test_a_face_that_matches() -> None:
-    story = at_face()
-    assert story >> e.Pressed("amount:20000") << [recorded("transactionStarted"), c.MakeFaceKey, Phase.FETCHING_TEMPLATE]
-    assert story >> answer(e.FaceKeyMade, public_key="04AB") << [told(c.FetchTemplate, recipient_key="04AB", transaction_id=ID)]
-    template = Secret("sealed")
-    assert story >> answer(e.TemplateFetched, template=template, reason="") << [told(c.VerifyFace, template=template), Phase.VERIFYING_FACE]
-    accepted = answer(e.FaceVerified, decision="accepted", score=0.83)
-    assert story >> accepted << [recorded("faceVerified"), c.PrepareDispense, c.GenerateFirstCryptogram, Phase.PREPARING]
-    assert story >> prepared >> arqc << [recorded("authorisationRequested"), told(c.Authorise, face="accepted", face_score=0.83)]
-
-
-@pytest.mark.parametrize(("decision", "hint"), [("rejected", "faceNotMatched"), ("noFace", "faceNotSeen"), ("cameraFault", "faceNotSeen")])
-def test_a_face_that_does_not_match_leaves_the_small_amounts(decision: str, hint: str) -> None:
-    story = at_face() >> e.Pressed("amount:20000") >> answer(e.FaceKeyMade, public_key="04AB")
-    story >> answer(e.TemplateFetched, template=Secret("sealed"), reason="")
-    story.since = []
-    assert story >> answer(e.FaceVerified, decision=decision, score=None) << [recorded("faceVerified"), Phase.CHOOSING_AMOUNT]
-    assert story.state.hint == hint
-    offered = [option.id for option in view_of(story.state).options if option.id.startswith("amount:")]
-    assert offered == ["amount:10000"]
-    assert story >> e.Pressed("amount:20000") << [Phase.CHOOSING_AMOUNT]
-    story >> e.Pressed("other") >> keys("2", "0", "0", "enter")
-    assert story.state.hint == "amountNeedsFace"
-    story >> keys("1", "0", "0", "enter") >> prepared >> arqc
-    assert told(c.Authorise, transaction_id=ID, face="notRequired", amount_minor=10_000).fits(story.sent[-2])
-
-
-def test_not_enrolled() -> None:
-    story = at_face() >> e.Pressed("amount:20000") >> answer(e.FaceKeyMade, public_key="04AB")
-    assert (story >> answer(e.TemplateFetched, template=Secret(""), reason="noTemplate")).state.hint == "faceNotEnrolled"
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        [failed(Device.FACE)],
-        [time_out],
-        [answer(e.FaceKeyMade, public_key="04AB"), answer(e.RequestFailed, reason="timeout")],
-        [answer(e.FaceKeyMade, public_key="04AB"), time_out],
-        [
-            answer(e.FaceKeyMade, public_key="04AB"),
-            answer(e.TemplateFetched, template=Secret("sealed"), reason=""),
-            failed(Device.FACE, "workerLost", "workerLost"),
-        ],
-    ],
-)
-def test_no_face_check_available(trouble: list[e.Event]) -> None:
-    story = at_face() >> e.Pressed("amount:20000") >> trouble
-    assert (story.state.phase, story.state.hint) == (Phase.CHOOSING_AMOUNT, "faceUnavailable")
-
-
-def test_the_face_worker_is_not_there() -> None:
-    story = at_face() >> e.DeviceLost(Device.FACE, "cameraGone")
-    story.since = []
-    assert story >> e.Pressed("amount:20000") << [recorded("transactionStarted"), Phase.CHOOSING_AMOUNT]
-    assert story.state.hint == "faceUnavailable"
-
-
-def test_below_the_step_up_no_face_is_asked_for() -> None:
-    assert at_face() >> e.Pressed("amount:10000") << [recorded("transactionStarted"), c.PrepareDispense, c.GenerateFirstCryptogram]
-
-
-def test_a_face_key_after_the_customer_left_is_ignored() -> None:
-    story = idle(config(face_from_minor=FACE_FROM)) >> TO_FACE
-    late = answer(e.FaceKeyMade, public_key="04AB")(story.state)
-    story >> e.CardRemoved()
-    story.since = []
-    assert story >> late << [c.Ignore, Phase.FAILED]

@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from core_play import at, idle, start
+from core_play import at, config, idle, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terminal.adapters.texts import LOCALES, capitals, money, receipt_lines, say, texts, view_message
 from terminal.core import commands as c
 from terminal.core import events as e
-from terminal.core.model import Failure, Latch, Phase, State
-from terminal.core.views import View, view_of
+from terminal.core.face_views import HINTS as SIGHT_HINTS
+from terminal.core.face_views import STAGES
+from terminal.core.model import FaceService, FaceSight, Failure, Latch, Phase, State, Transaction
+from terminal.core.view import View
+from terminal.core.views import view_of
 
 LANGUAGES = sorted(LOCALES)
 REASONS = [key.removeprefix("failure.") for key in texts("en") if key.startswith("failure.") and key != "failure.reference"]
@@ -40,6 +43,7 @@ def test_every_failure_says_what_to_do_now() -> None:
         assert all(f"next.{reason}" in texts(language) for reason in REASONS)
 
 
+RESULTS = [key.removeprefix("faceDone.") for key in texts("en") if key.startswith("faceDone.") and not key.endswith("Next")]
 HINTS = [key.removeprefix("hint.") for key in texts("en") if key.startswith("hint.")]
 
 
@@ -49,8 +53,16 @@ def states() -> list[State]:
     found += [
         replace(at(phase).state, hint=hint)
         for hint in HINTS
-        for phase in (Phase.ENTERING_PIN, Phase.CHOOSING_AMOUNT, Phase.ENTERING_AMOUNT)
+        for phase in (Phase.ENTERING_PIN, Phase.CHOOSING_AMOUNT, Phase.ENTERING_AMOUNT, Phase.EXPLAINING_FACE, Phase.CHOOSING_FACE_SERVICE)
     ]
+    found += [replace(at(Phase.EXPLAINING_FACE).state, transaction=Transaction("T0001-00000001", face_asked_by_bank=True))]
+    found += [replace(at(Phase.PREPARING).state, transaction=Transaction("T0001-00000001", face="accepted"))]
+    for phase in (Phase.VERIFYING_FACE, Phase.ENROLLING_FACE):
+        found += [replace(at(phase).state, sight=FaceSight(stage, hint, 1, 3)) for stage in STAGES for hint in ("", *SIGHT_HINTS)]
+    for phase in (Phase.CHOOSING_FACE_SERVICE, Phase.FACE_SERVICE_DONE):
+        found += [replace(at(phase).state, service=FaceService("2026-11-22", result=result)) for result in RESULTS]
+    found.append(replace(at(Phase.CHOOSING_AMOUNT).state, config=config(face_from_minor=1)))
+    found.append(replace(at(Phase.CONSENTING).state, config=config(face_from_minor=1, face_controller="Example Bank")))
     for reason in REASONS:
         for card, cash in (("take", "notDebited"), ("taken", "inDoubt"), ("none", "notDebited")):
             found.append(replace(at(Phase.FAILED).state, failure=Failure(reason, card, cash)))
@@ -83,6 +95,7 @@ def test_every_text_is_used() -> None:
     def note(view: View) -> None:
         used.update([view.title, view.hint, *(line.text for line in view.lines), *(f"label.{line.role}" for line in view.lines)])
         used.update(option.label for option in view.options)
+        used.update([view.mirror.label] if view.mirror else [])
 
     for state in states():
         note(view_of(state))
@@ -101,6 +114,7 @@ def test_every_text_is_used() -> None:
         "dispensing.",
         "idle.",
         "reconciliation.",
+        "confirmation.",
     )
     unused = {key for key in known - used if not key.startswith(families)}
     assert not unused
@@ -175,6 +189,18 @@ def test_capitals_can_be_read_back(minor: int) -> None:
     text = capitals(minor)
     assert read_capitals(text) == minor
     assert "零零" not in text and not text.replace("零元", "X", 1).count("零元")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("result", RESULTS)
+def test_a_confirmation_of_a_face_service(language: str, result: str) -> None:
+    fields = {"confirms": result, "transaction_id": "T0001-00000017", "masked_pan": "622848******0015", "consent_id": "", "proof": "D-3"}
+    command = c.PrintReceipt(1, 30.0, language, fields)
+    lines = [line.text for line in receipt_lines(command, "T0001", "CNY", datetime(2026, 11, 22, 8, 0, tzinfo=UTC))]
+    text = "\n".join(lines)
+    for part in ("T0001-00000017", "622848******0015", "D-3", texts(language)[f"confirmation.{result}"]):
+        assert part in text
+    assert "{" not in text and "¥" not in text
 
 
 def receipt(language: str, presented: int, balance: int | None = 470_000) -> list[str]:

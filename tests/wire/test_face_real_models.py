@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from face_sealing import sealed_template
 
 from drivers.devices.camera import Camera
 from drivers.errors import ConfigurationFault, LinkError
 from drivers.transports.base import Deadline, MonotonicClock
-from simulators.camera.encode import Desk, read_photograph
+from simulators.camera.encode import Desk, DlibDesk, SFaceDesk, read_photograph
 from simulators.camera.scenes import make_scenes, scene_path, show
-from simulators.crypto.sealed_box import seal
-from terminal.face.encoder import DlibEncoder
-from terminal.face.models import find_models
+from terminal.face.backend import Backend, load_backend
+from terminal.face.models import DLIB_ENCODER, DLIB_LANDMARKS, SFACE, YUNET, find_model
 from terminal.face.verifier import FaceConfig, FaceResult, FaceVerifier
 
 pytestmark = pytest.mark.wire
@@ -34,26 +35,22 @@ def cache(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def encoder() -> DlibEncoder:
-    return DlibEncoder(find_models())
+def backend() -> Backend:
+    return load_backend("sface")
 
 
 class Kiosk:
     """A verifier before a camera whose scene can be changed, and the bank that seals templates for it."""
 
-    def __init__(self, cache: Path, encoder: DlibEncoder | None, link: Path) -> None:
+    def __init__(self, cache: Path, loaded: Backend | None, link: Path, templates: str = "templates.json", **config: Any) -> None:
         self.cache, self.link = cache, link
-        self.enrolled = json.loads((cache / "templates.json").read_text())
-        self.verifier = FaceVerifier(FaceConfig(str(link)), CLOCK, encoder=encoder)
+        self.enrolled = json.loads((cache / templates).read_text())
+        self.verifier = FaceVerifier(FaceConfig(str(link), **config), CLOCK, backend=loaded)
 
     def template(self, customer: str, /, **changes: Any) -> dict[str, Any]:
-        model = self.enrolled["model"]
         person = self.enrolled["templates"][customer]
-        associated = f"{customer}|{person['templateId']}|{model}|1"
-        encoding = changes.pop("encoding", bytes.fromhex(person["encoding"]))
-        recipient = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), self.verifier.public_key())
-        box = seal(encoding, recipient, changes.pop("associated", associated).encode(), "face-T0001")
-        return {"templateId": person["templateId"], "model": model, "customer": customer, "schema": 1, "box": box, **changes}
+        values = struct.unpack("<128f", bytes.fromhex(person["encoding"]))
+        return sealed_template(values, self.verifier.public_key(), self.enrolled["model"], customer, person["templateId"], **changes)
 
     def verify(self, scene: str, template: dict[str, Any] | str, seconds: float = 20) -> FaceResult:
         show(scene, self.cache, self.link)
@@ -61,19 +58,27 @@ class Kiosk:
 
 
 @pytest.fixture
-def kiosk(cache: Path, encoder: DlibEncoder, tmp_path: Path) -> Iterator[Kiosk]:
-    yield Kiosk(cache, encoder, tmp_path / "camera.avi")
+def kiosk(cache: Path, backend: Backend, tmp_path: Path) -> Iterator[Kiosk]:
+    yield Kiosk(cache, backend, tmp_path / "camera.avi")
 
 
-def test_the_customer_is_accepted_and_the_other_is_not(kiosk: Kiosk) -> None:
+@pytest.mark.parametrize(("name", "templates"), [("sface", "templates.json"), ("dlib", "templates-dlib.json")])
+def test_the_customer_is_accepted_and_the_other_is_not(cache: Path, tmp_path: Path, name: str, templates: str) -> None:
+    loaded = load_backend(name)
+    kiosk = Kiosk(cache, loaded, tmp_path / "camera.avi", templates, backend=name)
     accepted = kiosk.verify("customer", json.dumps(kiosk.template("customer")))
     assert accepted.decision == "accepted"
-    assert accepted.score is not None and accepted.score >= 1 - 0.445
+    assert accepted.score is not None and accepted.score >= loaded.bands.accept
     rejected = kiosk.verify("other", kiosk.template("customer"))
     assert rejected.decision == "rejected"
-    assert rejected.score is not None and rejected.score < 0.4
+    assert rejected.score is not None and rejected.score < loaded.bands.ask_again
     assert kiosk.verify("customer", kiosk.template("other")).decision == "rejected"
     assert kiosk.verify("other", kiosk.template("other")).decision == "accepted"
+
+
+def test_one_models_template_is_refused_by_the_other(cache: Path, backend: Backend, tmp_path: Path) -> None:
+    kiosk = Kiosk(cache, backend, tmp_path / "camera.avi", "templates-dlib.json")
+    assert kiosk.verify("customer", kiosk.template("customer")) == FaceResult("templateRefused")
 
 
 @pytest.mark.parametrize(
@@ -95,10 +100,10 @@ def test_scenes_without_one_clear_face_are_refused_by_name(kiosk: Kiosk, scene: 
         {"model": "0" * 64},
         {"customer": "other"},
         {"templateId": "customer-2"},
-        {"schema": 2},
-        {"encoding": b"\0" * 512},
-        {"encoding": b"\0" * 511},
-        {"encoding": b"\xff" * 512},
+        {"schema": 1},
+        {"plain": b"\0" * 544},
+        {"plain": b"\0" * 512},
+        {"plain": b"\xff" * 544},
         {"associated": "customer"},
         {"box": {"alg": "none"}},
         {"box": None},
@@ -117,19 +122,24 @@ def test_a_recorded_template_opens_nothing_later(kiosk: Kiosk) -> None:
     assert kiosk.verify("customer", template) == FaceResult("templateRefused")
 
 
-def test_a_missing_or_changed_model_file_is_named_and_never_accepts(cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "files"), [("sface", (YUNET, SFACE)), ("dlib", (YUNET, DLIB_LANDMARKS, DLIB_ENCODER))])
+def test_a_missing_cut_or_changed_model_file_is_named_and_never_accepts(cache: Path, tmp_path: Path, name: str, files: Any) -> None:
     models = tmp_path / "models"
     models.mkdir()
-    kiosk = Kiosk(cache, None, tmp_path / "camera.avi")
-    kiosk.verifier = FaceVerifier(FaceConfig(str(kiosk.link), models=models), CLOCK)
-    with pytest.raises(ConfigurationFault, match="cannot be read"):
-        kiosk.verifier.load()
-    assert kiosk.verify("customer", kiosk.template("customer")) == FaceResult("modelFault")
-    files = find_models()
-    shutil.copy(files.landmarks, models)
-    (models / files.encoder.name).write_bytes(files.encoder.read_bytes()[:-1] + b"?")
-    with pytest.raises(ConfigurationFault, match="sha256 differs"):
-        kiosk.verifier.load()
+    for at, wrong in enumerate(files):
+        for file in files[:at]:
+            shutil.copy(find_model(file), models)
+        kiosk = Kiosk(cache, None, tmp_path / "camera.avi", backend=name, models=models)
+        with pytest.raises(ConfigurationFault, match=f"{wrong.name}: cannot be read"):
+            kiosk.verifier.load()
+        right = find_model(wrong).read_bytes()
+        for content in (b"", right[: len(right) // 2], right[:-1] + bytes([right[-1] ^ 1]), right + b"\0"):
+            (models / wrong.name).write_bytes(content)
+            with pytest.raises(ConfigurationFault, match=f"{wrong.name}: is not the file"):
+                kiosk.verifier.load()
+        assert kiosk.verify("customer", kiosk.template("customer")) == FaceResult("modelFault")
+    shutil.copy(find_model(files[-1]), models)
+    Kiosk(cache, None, tmp_path / "camera.avi", backend=name, models=models).verifier.load()
 
 
 def test_a_damaged_recording_is_a_camera_fault(kiosk: Kiosk) -> None:
@@ -141,13 +151,23 @@ def test_a_damaged_recording_is_a_camera_fault(kiosk: Kiosk) -> None:
         assert result.decision in ("cameraFault", "noFace") and result.score is None
 
 
-def test_the_two_writings_of_the_encoder_agree(cache: Path, encoder: DlibEncoder) -> None:
+@pytest.mark.parametrize(("name", "desk", "least"), [("sface", SFaceDesk, 0.9), ("dlib", DlibDesk, 0.998)])
+def test_the_two_writings_of_the_pipeline_agree(cache: Path, name: str, desk: type[Desk], least: float) -> None:
+    """SFace's desk looks for the points at another scale; a stranger's photograph is below .4."""
     rgb = read_photograph(cache / "photographs" / "biden.jpg")
     bgr = rgb[:, :, ::-1].copy()
-    (face,) = encoder.faces(bgr)
-    terminal = encoder.encode(bgr, face)
-    bank = Desk().encode(rgb)
-    assert sum((a - b) ** 2 for a, b in zip(terminal, bank, strict=True)) ** 0.5 < 0.01
+    loaded = load_backend(name)
+    (face,) = loaded.detector.detect(bgr)
+    terminal = loaded.embedder.embed(bgr, face)
+    assert sum(float(a) * b for a, b in zip(terminal, desk().encode(rgb), strict=True)) > least
+
+
+def test_many_faces_are_all_found(cache: Path, backend: Backend) -> None:
+    bgr = read_photograph(cache / "photographs" / "biden.jpg")[:, :, ::-1].copy()
+    (face,) = backend.detector.detect(bgr)
+    x, y, side = round(face.centre.x), round(face.centre.y), round(face.height * 0.8)
+    crowd = numpy.tile(bgr[y - side : y + side, x - side : x + side], (2, 3, 1))
+    assert len(backend.detector.detect(crowd)) == 6
 
 
 def test_the_camera_plays_a_recording_at_its_own_speed_and_loops(cache: Path) -> None:

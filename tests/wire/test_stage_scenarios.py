@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from simulators.camera.scenes import make_scenes
+from simulators.stage.catalogue import ALL, BY_NAME
 from simulators.stage.demo import TIMEOUTS, passed, run_scenario
-from simulators.stage.scenarios import ALL, BY_NAME, Scenario
+from simulators.stage.scenarios import Scenario
 from simulators.stage.setting import Options
 
 pytestmark = pytest.mark.wire

@@ -4,6 +4,7 @@ import { faults } from "/static/faults.js";
 import { money } from "/static/fascia.js";
 
 const FULL_CASSETTE = 2000;
+const MOVES = [["Turn left", "turnLeft"], ["Look straight", "lookStraight"], ["Turn right", "turnRight"]];
 const PLACES = ["chk", "dvt", "ejt", "exit", "rjt"];
 const KIND = { settled: "good", inDoubt: "bad" };
 const absent = html`<p class="absent">not there</p>`;
@@ -61,7 +62,9 @@ function path(dispenser) {
 function scenes(camera, hand) {
   return html`<section class="panel third" aria-label="Camera">
     <h2>Camera <small lang="zh-CN">摄像头</small><span class="say">${camera?.scene ?? ""}</span></h2>
-    ${!camera ? html`<p class="absent">no scenes</p>` : html`<div class="scenes">${camera.scenes.map((scene) => html`
+    ${!camera ? html`<p class="absent">no scenes</p>` : html`<div class="row" role="group" aria-label="What the person does">${MOVES.map(([words, stage]) => html`
+      <button class=${camera.stage === stage ? "on" : ""} aria-pressed=${camera.stage === stage} @click=${() => hand.do("camera", "cue", { stage })}>${words}</button>`)}</div>
+      <div class="scenes">${camera.scenes.map((scene) => html`
       <button class=${camera.scene === scene ? "shown" : ""} aria-pressed=${camera.scene === scene} @click=${() => hand.do("camera", "show", { scene })}>
         ${scene === "unplugged" ? html`<span class="blank"></span>` : html`<img src="/scene/${scene}" alt="">`}${scene}</button>`)}</div>`}
   </section>`;

@@ -29,6 +29,11 @@ class MemoryPipe:
         self._lines += line
         self._schedule.poke(self._task)
 
+    @property
+    def waiting(self) -> bool:
+        """Something was said that is not read yet."""
+        return bool(self._lines)
+
     def nudge(self) -> None:
         """The device has something for the next poll."""
         self._nudged = True

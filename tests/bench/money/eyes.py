@@ -2,35 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from drivers.errors import LinkError
+from drivers.errors import LinkError, ProtocolError
+from drivers.secret import Secret
 from drivers.transports.base import CardChannel, CardPresence, Deadline
 from drivers.transports.card_memory import MemoryCardReader
-from terminal.face.verifier import FaceResult
+from money.hardware import chance_of
+from simulators.crypto.sealed_box import public_from_hex, seal
+from terminal.core.commands import DeviceCommand, EnrolFace, MakeFaceKey, StopFace, VerifyFace
+from terminal.core.events import Event, FaceEnrolled, FaceKeyMade, FaceProgress, FaceVerified
+from terminal.core.model import Device, FaceEvidence
 
 if TYPE_CHECKING:
+    from money.children import MemoryPipe
     from money.world import World
+
+STEPS = (("look", "comeCloser"), ("turnLeft", ""), ("compare", ""))
+STEP_S = 0.3
+MODEL = "b" * 64
+ENROLLED = struct.pack("<128f", *([128**-0.5] * 128))
 
 
 class ScriptedEye:
-    """In the place of `FaceVerifier`: no camera, no models, and the template stays sealed. The customer's plan says what it decides."""
+    """In the place of the face verifier's service: no camera, no models, and the template stays sealed. The customer's plan decides."""
 
-    LOOKS_S = 0.8
+    device = Device.FACE
+    poll_interval_s = 60.0
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, pipe: MemoryPipe) -> None:
         self._world = world
+        self._pipe = pipe
 
-    def load(self) -> None:
-        """Nothing to load."""
+    def open(self) -> Iterable[Event]:
+        return []
 
-    def public_key(self) -> bytes:
-        return self._world.eye_key
+    def close(self) -> None:
+        """Nothing is open."""
 
-    def verify(self, template: str, deadline: Deadline) -> FaceResult:
-        self._world.clock.sleep(min(self.LOOKS_S, deadline.remaining()))
-        decision: Any = self._world.before_camera
-        return FaceResult(decision, 0.62 if decision == "accepted" else None)
+    def poll(self) -> Iterable[Event]:
+        return []
+
+    def handle(self, command: DeviceCommand) -> Iterable[Event]:
+        match command:
+            case MakeFaceKey():
+                return [FaceKeyMade(command.command_id, self._world.eye_key.hex())]
+            case VerifyFace() | EnrolFace():
+                return self._look(command)
+            case StopFace():
+                return []
+        raise ProtocolError(f"{type(command).__name__} is no command of a face verifier")
+
+    def _look(self, command: VerifyFace | EnrolFace) -> Iterator[Event]:
+        """Step by step; a command that waits in the pipe can only be the wish to stop."""
+        decision = self._world.before_camera
+        for number, (stage, hint) in enumerate(STEPS):
+            yield FaceProgress(command.command_id, stage, hint, number, len(STEPS))
+            self._world.clock.sleep(STEP_S)
+            if self._pipe.waiting:
+                decision = "stopped"
+                break
+        evidence = FaceEvidence("scripted", MODEL, frames=len(STEPS), score=0.62 if decision == "accepted" else None)
+        if isinstance(command, VerifyFace):
+            yield FaceVerified(command.command_id, decision, evidence)
+        else:
+            sealed = self._sealed(command) if decision == "accepted" else ""
+            yield FaceEnrolled(command.command_id, decision, Secret(sealed), evidence)
+
+    def _sealed(self, command: EnrolFace) -> str:
+        associated = f"enrol|{command.transaction_id}|{command.consent_id}|{MODEL}|2".encode()
+        chance = chance_of(self._world.schedule.seed, f"eye {command.consent_id}")
+        box = seal(ENROLLED, public_from_hex(command.recipient_key, "bank"), associated, command.key_id, chance.randbytes)
+        return json.dumps({"model": MODEL, "schema": 2, "consentId": command.consent_id, "box": box})
 
 
 class Reader:

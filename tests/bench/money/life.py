@@ -32,7 +32,6 @@ from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
 from terminal.workers.services.dispenser import DispenserService
-from terminal.workers.services.face import FaceService
 from terminal.workers.services.pin_pad import PinPadService
 from terminal.workers.services.printer import PrinterService
 from terminal.workers.supervisor import WorkerProcess
@@ -71,7 +70,9 @@ class Life:
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
-            world.broke("noException", "the agent ended by itself")
+            if not (self.agent.state.store_failed and self.agent.exit_code):
+                world.broke("noException", "the agent ended by itself")
+            world.tell("agent", "ends, to be started again: its journal failed")
         except StoreFailed as error:
             if self.agent is not None:
                 world.broke("noException", f"a failing store ended the agent: {error}")
@@ -132,10 +133,20 @@ class Life:
             self.store.close()
         world.look_at({"screen": "dark"})
 
+    def untie(self) -> None:
+        """Everything of it that holds another part of it lets go."""
+        for child in self.children.values():
+            vars(child.pipe).clear()
+            vars(child).clear()
+        for one in (self.agent, self.link, self):
+            if one is not None:
+                vars(one).clear()
+
     def waiting_messages(self) -> int:
         """How many messages the bank has not acknowledged."""
         assert self.store is not None
-        return sum(level.rows for klass, level in self.store.outbox_levels().items() if klass != "telemetry")
+        rows: int = self.store._database.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        return rows
 
     def runs_now(self, *, workers: bool) -> bool:
         """Is it this process (or one of its workers) that runs at this moment?"""
@@ -218,8 +229,7 @@ class Life:
         return program
 
     def _face_worker(self, pipe: MemoryPipe) -> None:
-        eye: Any = ScriptedEye(self.world)
-        self._run(pipe, FaceService(eye, self.world.clock), lambda service: False, lambda: None)
+        self._run(pipe, ScriptedEye(self.world, pipe), lambda service: False, lambda: None)
 
     def _run(self, pipe: MemoryPipe, service: Any, quiet: Callable[[Any], bool], release: Callable[[], object]) -> None:
         first_line(pipe)

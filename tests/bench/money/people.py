@@ -20,7 +20,7 @@ class Person:
     def __init__(self, world: World, plan: Customer) -> None:
         self._world, self.plan = world, plan
         self._card_in = False
-        self._typed = 0
+        self._typed = self._tried = 0
         self._until = 0.0
         self._seen: tuple[Any, ...] = ()
         self.began = False
@@ -95,6 +95,19 @@ class Person:
                 self._choose_amount()
             case "otherAmount":
                 self._type_amount()
+            case "faceNotice":
+                self._press("otherWay" if plan.service == "otherWay" else "goOn")
+            case "face":
+                self._before_camera()
+            case "faceServices":
+                self._face_services()
+            case "faceConsent":
+                self._wait(plan.pace_s)
+                self._press("back" if plan.service == "disagree" else "agree")
+            case "faceRemoval":
+                self._press("yes" if plan.service == "remove" else "no")
+            case "faceDone":
+                self._press("receipt" if plan.receipt else "finish") or self._press("finish")
             case "stillThere":
                 self._press("yes")
             case "idle" if not started:
@@ -145,8 +158,23 @@ class Person:
             world.time.wait(until)
         self._seen = ()
 
+    def _before_camera(self) -> None:
+        """Those who want to stop do so in the middle of it; the view they press on may be a moment old."""
+        if self.plan.service == "stop" or (self.plan.service == "otherWay" and self.plan.pace_s < 0.2):
+            self._wait(self.plan.pace_s)
+            self._press("otherWay")
+
+    def _face_services(self) -> None:
+        wanted = {"remove": "remove", "keep": "remove"}.get(self.plan.service, "enrol")
+        self._wait(self.plan.pace_s)
+        tried, self._tried = self._tried, self._tried + 1
+        if tried > 1 or not self._press(wanted):
+            self._press("done")
+
     def _choose_amount(self) -> None:
         self._wait(self.plan.pace_s)
+        if self.plan.service not in ("", "otherWay") and self._press("faceServices"):
+            return
         if self.plan.keypad or not self._press(f"amount:{self.plan.amount_minor}"):
             self._press("other") or self._press_first("amount:")
 

@@ -14,7 +14,8 @@ POINTS_OF_A_CUSTOMER = 230
 class Customer:
     """`pins` are typed one after the other, the last one again and again. A screen's name in `leaves_at`, `cancels_at`, `pulls_at`: what
     they do when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free.
-    `face`: what the verifier makes of them, where a face is asked for."""
+    `face`: what the verifier makes of them, where a face is asked for. `service`: what they want of the face services: "enrol", "stop" (in
+    front of the camera), "disagree", "remove", "keep"; or "otherWay": they want no face check."""
 
     card: str = "static"
     pins: tuple[str, ...] = ("112233",)
@@ -29,6 +30,7 @@ class Customer:
     receipt: bool = False
     eager: bool = False
     face: str = "accepted"
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes have changed places. `face`: from 1,000
-    yuan on the face is asked for. `whole`: nothing that only carries (see shortcut.py), and in the
+    yuan on the face is asked for; `risky`: the bank asks for it besides. `whole`: nothing that only carries (see shortcut.py), and in the
     end a probe customer is served."""
 
     seed: int
@@ -58,6 +60,7 @@ class Schedule:
     counts: tuple[int, int, int, int] = (60, 60, 60, 60)
     swapped: bool = False
     face: bool = False
+    risky: bool = False
     whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -108,6 +111,8 @@ SCREENS = (
     *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "receiptQuestion", "failure"),
     *("readingCard", "otherAmount", "thanks", "stillThere", "face"),
 )
+FACE_SCREENS = ("faceNotice", "face", "face", "faceServices", "faceConsent", "faceRemoval", "faceDone", "wait", "takeCard")
+FACE_SERVICES = ("enrol", "enrol", "stop", "disagree", "remove", "keep", "otherWay")
 
 
 @dataclass(slots=True)
@@ -158,14 +163,25 @@ class Draw:
         return f"t={self.chance.uniform(0.0, 30.0 * customers):.3f}"
 
 
+def with_services(customer: Customer, chance: Random) -> Customer:
+    """Some come for the face services, some want another way; and whoever is odd is so before the camera."""
+    if chance.random() < 0.5:
+        customer = replace(customer, service=chance.choice(FACE_SERVICES), face=chance.choice((customer.face, "askAgain", "notLive")))
+    moods: dict[str, Any] = {
+        name: chance.choice(FACE_SCREENS) for name in ("leaves_at", "cancels_at", "pulls_at") if chance.random() < 0.08
+    }
+    return replace(customer, **moods)
+
+
 def draw(seed: int, make_fault: Any) -> Schedule:
     """The schedule of a seed. `make_fault(chance)` draws a kind with its arguments."""
     chance = Random(f"schedule/{seed}")
     drawing = Draw(chance)
     customers = tuple(drawing.customer() for _ in range(chance.choices((1, 2, 3), (84, 14, 2))[0]))
-    face = chance.random() < 0.06
+    face = chance.random() < 0.1
     if face:
-        customers = tuple(drawing.with_face(customer) for customer in customers)
+        apart = Random(f"face services/{seed}")
+        customers = tuple(with_services(drawing.with_face(customer), apart) for customer in customers)
     faults = []
     for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0]):
         kind, arguments = make_fault(chance)
@@ -179,5 +195,6 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         counts=chance.choice(((60, 60, 60, 60), (60, 60, 60, 60), (3, 2, 60, 60), (1, 0, 2, 5))),
         swapped=chance.random() < 0.05,
         face=face,
+        risky=face and seed % 3 == 0,
         whole=seed % 8 == 0,
     )

@@ -11,6 +11,7 @@ import io
 import re
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
@@ -23,6 +24,7 @@ from drivers.emv.capk import load_capks
 from drivers.emv.terminal import TerminalData
 from drivers.secret import Secret
 from money.disk import Blank, folder_in_memory
+from money.eyes import ENROLLED
 from money.hardware import WatchedSlot, chance_of
 from money.schedule import CARDS, WRONG_PIN
 from money.shortcut import ShortWire
@@ -31,7 +33,7 @@ from simulators.bank.__main__ import bank_keys
 from simulators.bank.cards import load_cast
 from simulators.bank.host import BankHost
 from simulators.bank.store import Store as BankStore
-from simulators.bank.templates import TEMPLATE_BYTES, Template
+from simulators.bank.templates import Template
 from simulators.card.capk import capk_toml
 from simulators.card.card import SimulatedCard
 from simulators.card.keys import load_card_keys
@@ -46,13 +48,13 @@ from terminal.config import (
     CardSection,
     CashSection,
     Config,
-    FaceSection,
     PinPadSection,
     PrinterSection,
     SerialSection,
     TerminalSection,
     UnitSection,
 )
+from terminal.config_face import FaceSection
 from terminal.core.model import Timeouts
 from terminal.sealed_box import public_bytes
 from terminal.workers.services.card import CardSetting
@@ -74,6 +76,9 @@ TIMEOUTS = Timeouts(
     dispense_s=30.0,
     resolve_s=45.0,
     print_s=10.0,
+    face_s=6.0,
+    enrol_s=8.0,
+    consent_s=12.0,
 )
 
 
@@ -92,7 +97,11 @@ class Setting:
         self._bank_keys = bank_keys(self._folder / "bank")
         self._cast = load_cast(None, self._bank_keys)
         self._bank_store = BankStore(None)
-        BankHost(self._bank_store, self._cast, self._bank_keys, MOMENT)
+        encoding = struct.pack("<128f", *(chance_of(0, "enrolled").gauss(0.0, 0.09) for _ in range(128)))
+        self._templates = {"customer": Template("customer", "enrolled-1", "a" * 64, encoding)}
+        BankHost(
+            self._bank_store, self._cast, self._bank_keys, MOMENT, templates=self._templates, random_bytes=chance_of(0, "vault").randbytes
+        )
         self._blank_bank = self._bank_store.connection.serialize()
         self.sealer = RememberingSealer(CardDataSealer(self._bank_keys.public_hex, "bank-2026"))
         self.eye_key = public_bytes(ec.derive_private_key(20_261_122, ec.SECP256R1()))
@@ -105,8 +114,6 @@ class Setting:
         self._ca_keys = load_capks(path)
         self._profiles, self._card_keys, self._issuer = load_profiles(None), load_card_keys(), load_issuer_keys()
         self._cards = {name: SimulatedCard(profile, self._card_keys, self._issuer) for name, profile in self._profiles.items()}
-        encoding = chance_of(0, "enrolled").randbytes(TEMPLATE_BYTES)
-        self._templates = {"customer": Template("customer", "enrolled-1", "a" * 64, encoding)}
         self.secrets = self._secret_texts()
         self.log = io.StringIO()
         self.wire = ShortWire()
@@ -115,7 +122,7 @@ class Setting:
     def _secret_texts(self) -> Secrets:
         pans = [one.pan for profile in self._profiles.values() for one in profile.applications]
         pins = [one.pin for one in CARDS if one.pin]
-        faces = [template.encoding.hex() for template in self._templates.values()]
+        faces = [ENROLLED.hex(), *(template.encoding.hex() for template in self._templates.values())]
         blocks = [block.reveal() for block in self.key_blocks.values()]
         return Secrets(tuple(sorted({*pans, *pins, WRONG_PIN, *blocks, *faces, self.pin_keys.kbpk.hex()})))
 
@@ -162,13 +169,17 @@ class Setting:
         slot._cards = self._cards
         return slot
 
-    def bank_host(self, seed: int, wall: Callable[[], datetime]) -> Callable[[], BankHost]:
+    def bank_host(self, seed: int, wall: Callable[[], datetime], *, risky: bool) -> Callable[[], BankHost]:
         """Makes the host anew on the same disk: what it committed is there, what it had in memory is not."""
         self._bank_store.connection.deserialize(self._blank_bank)
         chance = chance_of(seed, "bank")
-        return lambda: BankHost(
-            self._bank_store, self._cast, self._bank_keys, wall(), templates=self._templates, random_bytes=chance.randbytes
-        )
+
+        def host() -> BankHost:
+            made = BankHost(self._bank_store, self._cast, self._bank_keys, wall(), templates=self._templates, random_bytes=chance.randbytes)
+            made.planned.risky.update(self._cast.accounts if risky else ())
+            return made
+
+        return host
 
     @property
     def bank_database(self) -> sqlite3.Connection:
@@ -188,6 +199,7 @@ class RememberingSealer:
 
     def __init__(self, sealer: CardDataSealer) -> None:
         self._sealer = sealer
+        self.public_key, self.key_id = sealer.public_key, sealer.key_id
         self._boxes: dict[tuple[str, str], dict[str, str]] = {}
 
     def seal(self, pan: Secret[str], track2: Secret[str], pan_sequence: int, transaction_id: str) -> dict[str, str]:
@@ -204,11 +216,18 @@ COSTLY = (
     ("simulators.crypto.emv", "icc_master_key"),
     ("simulators.crypto.emv", "session_key"),
     ("simulators.crypto.emv", "application_cryptogram"),
+    ("simulators.crypto.emv", "arpc_method1"),
     ("simulators.crypto.dukpt_aes", "initial_key"),
     ("simulators.crypto.dukpt_aes", "working_key"),
     ("simulators.devices.pinpad_vault", "unwrap"),
-    ("simulators.bank.__main__", "decrypt_pin"),
     ("drivers.emv.oda", "PublicKey.recover"),
+    ("drivers.emv.reading", "parse"),
+    ("drivers.emv.reading", "parse_one"),
+    ("drivers.emv.reading", "parse_dol"),
+    ("drivers.emv.selection", "parse_one"),
+    ("drivers.emv.session", "parse"),
+    ("drivers.emv.cryptogram", "parse"),
+    ("drivers.emv.issuer", "parse"),
 )
 """Functions without memory of what they were asked: module, name."""
 OPEN = "open_box"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from crash_bench.observation import Line, Observation
 
 Rule = Callable[[Observation], Iterator[str]]
-FINAL = ("settled", "released", "declined", "pinRetry")
+FINAL = ("settled", "released", "declined", "pinRetry", "faceRetry")
 
 
 def judge(seen: Observation) -> list[str]:

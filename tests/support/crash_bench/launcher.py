@@ -17,7 +17,7 @@ from typing import Any
 
 from crash_bench.orders import VARIABLE, Order, read, tell_done, write
 
-REQUESTS = {"ATMWithdrawalRequest": "Authorise", "ATMInquiryRequest": "FetchTemplate"}
+REQUESTS = {"ATMWithdrawalRequest": "Authorise", "ATMInquiryRequest": "FetchTemplate", "ATMFaceManagementRequest": "ManageFace"}
 
 
 class KillPoints:

@@ -1,7 +1,7 @@
 // Alarms after ISA-18.2: what is new, who has it, what is set aside.
 import { html, nothing, repeat } from "/static/vendor/lit.js";
 import { get, post, query } from "/static/api.js";
-import { code, moment, number, span, t } from "/static/texts.js";
+import { code, known, moment, number, span, t } from "/static/texts.js";
 import { age, ask, empty, severity, shape, table } from "/static/parts.js";
 
 const SEVERITIES = ["critical", "major", "minor", "warning"];
@@ -22,7 +22,7 @@ function standing(one) {
 
 function evidence(one) {
   const parts = Object.entries(one.evidence).filter(([, value]) => value !== null && typeof value !== "object");
-  return parts.slice(0, 3).map(([name, value]) => `${code("evidence", name)} ${value}`).join(", ");
+  return parts.slice(0, 3).map(([name, value]) => `${code("evidence", name)} ${known(`latch.${value}`) ? code("latch", value) : value}`).join(", ");
 }
 
 export function alarmRows(alarms, { session, reload, now, whole, chosen, choose }) {

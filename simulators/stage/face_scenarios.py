@@ -1,0 +1,111 @@
+"""The demonstrations of the face step-up: who passes, and with which words everybody else is refused.
+
+The camera is a simulated one with a living scene (simulators/camera/live.py), opened by OpenCV; the person in it does what the kiosk's
+arrow asks, as far as the scene can. The words are the English ones of the kiosk's screens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from simulators.stage.scenarios import FACE_AMOUNT, Play, Scenario, Scene, go_on_to_camera, take_cash_and_receipt, to_amount
+
+ENGLISH: Mapping[str, Any] = {"language": "en"}
+TURN = "Please turn your head slowly"
+ALONE = "There was more than one person"
+NOT_SEEN = "We could not see your face well"
+UNAVAILABLE = "Face check is not available"
+
+
+def to_camera(scene: Scene) -> None:
+    scene.customer.presses(f"amount:{FACE_AMOUNT}")
+    go_on_to_camera(scene)
+    scene.customer.sees("face", where=lambda view: view["mirror"] is not None)
+
+
+def paid(scene: Scene) -> None:
+    began = time.monotonic()
+    scene.customer.sees("takeCard")
+    scene.tell("stage", f"the face step took {time.monotonic() - began:.1f} s, from the mirror to the card")
+    scene.customer.takes_card()
+    take_cash_and_receipt(scene)
+    scene.customer.sees("idle")
+
+
+def leave(scene: Scene) -> None:
+    scene.customer.presses("cancel")
+    scene.customer.sees("takeCard")
+    scene.customer.takes_card()
+    scene.customer.sees("idle")
+
+
+def live(scene: Scene) -> None:
+    to_amount(scene)
+    to_camera(scene)
+    paid(scene)
+
+
+def refused(before_the_camera: str, words: str, *, hint: str = "") -> Play:
+    """Asked to try once more, with the reason; the customer takes the other way."""
+
+    def play(scene: Scene) -> None:
+        scene.tell("stage", before_the_camera)
+        to_amount(scene)
+        to_camera(scene)
+        if hint:
+            scene.customer.sees("face", where=lambda view: hint in view["hint"])
+            scene.tell("kiosk", scene.customer.view["hint"])
+        scene.customer.sees("faceNotice", where=lambda view: view["hint"].startswith(words))
+        scene.tell("kiosk", scene.customer.view["hint"])
+        scene.customer.presses("otherWay")
+        scene.customer.sees("chooseAmount")
+        leave(scene)
+
+    return play
+
+
+def covered(scene: Scene) -> None:
+    scene.tell("stage", "a hand lies on the lens")
+    to_amount(scene)
+    to_camera(scene)
+    scene.customer.sees("chooseAmount", where=lambda view: view["hint"].startswith(UNAVAILABLE))
+    leave(scene)
+
+
+def unplugged(scene: Scene) -> None:
+    scene.tell("stage", "the camera's plug is pulled")
+    scene.stage.waits_for_trace("event", "DeviceLost")
+    to_amount(scene)
+    scene.customer.presses(f"amount:{FACE_AMOUNT}")
+    scene.customer.sees("chooseAmount", where=lambda view: view["hint"].startswith(UNAVAILABLE))
+    scene.tell("stage", "the camera is plugged in again: nothing is restarted")
+    lost = len(scene.stage.trace())
+    scene.stage.show_scene("customer")
+    until = time.monotonic() + 20
+    while not any(note["name"] == "DeviceOnline" for note in scene.stage.trace()[lost:]) and time.monotonic() < until:
+        time.sleep(0.05)
+    to_camera(scene)
+    paid(scene)
+
+
+def _refusal(name: str, says: str, scene: str, play: Play) -> Scenario:
+    return Scenario(name, says, play, "none", FACE_AMOUNT, options={**ENGLISH, "scene": scene})
+
+
+ALL = (
+    Scenario("face-live", "a living person turns as asked", live, requested_minor=FACE_AMOUNT, options=ENGLISH),
+    _refusal("face-print", "a photograph is held up", "print", refused("somebody holds up a printed photograph of the customer", TURN)),
+    _refusal("face-replay", "a film on a screen", "replay", refused("somebody holds up a tablet with a film of the customer", TURN)),
+    _refusal("face-two-people", "somebody looks over the shoulder", "two-people", refused("two people stand before the camera", ALONE)),
+    _refusal("face-dark", "the lamps are off", "dark", refused("the lobby's lamps are off", NOT_SEEN, hint="light")),
+    _refusal("face-covered", "the lens is covered", "covered", covered),
+    Scenario(
+        "face-unplugged",
+        "the camera is unplugged, and plugged in again",
+        unplugged,
+        requested_minor=FACE_AMOUNT,
+        options={**ENGLISH, "scene": "unplugged"},
+    ),
+)

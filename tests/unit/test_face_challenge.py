@@ -1,0 +1,138 @@
+"""The challenge with people made of numbers: who does what is asked passes, and each trick fails by its own name."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from face_poses import SIDES, TURNED, Person, obeys, run
+
+from terminal.face.challenge import Challenge, Phase, draw_turns, relief
+
+LEFT_RIGHT = ("turnLeft", "turnRight")
+
+
+def challenge(*turns: str, seed: int = 1) -> Challenge:
+    return Challenge(turns or LEFT_RIGHT, Random(seed).randrange)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("turns", [("turnLeft",), LEFT_RIGHT, ("turnRight", "turnRight"), ("turnLeft", "turnRight", "turnLeft")])
+def test_who_does_what_is_asked_passes(turns: tuple[str, ...]) -> None:
+    for seed in range(20):
+        asked = challenge(*turns, seed=seed)
+        took = run(asked, Person(obeys, noise=0.04))
+        assert (asked.phase, asked.failure) == (Phase.PASSED, "")
+        assert asked.done == asked.of == len(turns)
+        assert took < 3.0 * len(turns) + 2
+
+
+def test_what_the_person_is_told_in_order() -> None:
+    asked, told = challenge("turnLeft", "turnLeft"), ["look"]
+    person = Person(obeys)
+    for number in range(1, 400):
+        asked.see(number / 15, *person.pose(number / 15, asked.stage))
+        if asked.after:
+            asked.conclude()
+        if asked.stage != told[-1]:
+            told.append(asked.stage)
+    assert told == ["look", "turnLeft", "lookStraight", "look", "turnLeft", "lookStraight", "compare"]
+
+
+def test_between_two_sides_the_middle_is_asked_for_sometimes() -> None:
+    ways = set()
+    for seed in range(30):
+        asked, seen = challenge(seed=seed), []
+        person = Person(obeys)
+        for number in range(1, 400):
+            asked.see(number / 15, *person.pose(number / 15, asked.stage))
+            seen.append(asked.stage)
+        ways.add("lookStraight" in seen[seen.index("turnLeft") : seen.index("turnRight")])
+    assert ways == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("person", "failure"),
+    [
+        (Person(lambda stage, at: 0.0), "noResponse"),
+        (Person(lambda stage, at: 0.3 * SIDES.get(stage, 0.0)), "noResponse"),
+        (Person(lambda stage, at: -obeys(stage, at)), "wrongWay"),
+        (Person(obeys, depth=0.3), "flat"),
+        (Person(obeys, depth=0.45), "flat"),
+        (Person(obeys, speed=100.0), "jumped"),
+        (Person(lambda stage, at: TURNED if stage == "turnLeft" or at > 3 else 0.0), "noResponse"),
+    ],
+    ids=["stands still", "turns too little", "the wrong way", "a tilted print", "a bent print", "swapped", "does not come back"],
+)
+def test_each_trick_fails_by_its_own_name(person: Person, failure: str) -> None:
+    asked = challenge("turnLeft", "turnLeft")
+    run(asked, person)
+    assert (asked.phase, asked.failure) == (Phase.FAILED, failure)
+
+
+def test_a_turn_in_the_moment_of_the_request_was_not_an_answer() -> None:
+    asked, at = asked_to_turn()
+    asked.see(at + 0.03, 0.2, 1.0)
+    asked.see(at + 0.06, 0.5, 0.9)
+    assert asked.failure == "movedUnasked"
+
+
+def test_who_turns_back_too_early_turns_again() -> None:
+    asked = challenge("turnRight")
+    at, poses = 0.0, iter([-0.2, -0.4, -0.5, -0.5, -0.1, 0.0])
+    while asked.phase is not Phase.TURN:
+        at += 1 / 15
+        asked.see(at, 0.0, 1.0)
+    at += 0.3
+    for yaw in poses:
+        at += 0.01
+        asked.see(at, yaw, 0.88)
+    assert (asked.phase, asked.done, asked.stage) == (Phase.TURN, 0, "turnRight")
+
+
+def asked_to_turn(frame_s: float = 1 / 15) -> tuple[Challenge, float]:
+    """At the first request."""
+    asked, at = challenge("turnLeft"), 0.0
+    while asked.phase is not Phase.TURN:
+        at += frame_s
+        asked.see(at, 0.0, 1.0)
+    return asked, at
+
+
+@pytest.mark.parametrize(("frame_s", "phase"), [(1 / 15, Phase.TURN), (0.1, Phase.HOLD)])
+def test_a_slow_camera_sees_larger_steps(frame_s: float, phase: Phase) -> None:
+    asked, at = asked_to_turn(frame_s)
+    for number, yaw in enumerate((0.0, 0.0, 0.18, 0.66, 0.66), 1):
+        asked.see(at + number * frame_s, yaw, 0.8)
+    assert asked.phase is phase
+    assert asked.stage == ("turnLeft" if phase is Phase.HOLD else "lookStraight")
+
+
+def test_who_moves_unasked_again_and_again_is_a_recording() -> None:
+    asked, at, moved = challenge("turnLeft"), 0.0, 0
+    while not asked.over:
+        at += 1 / 15
+        unasked = asked.phase is Phase.WAIT
+        moved += unasked
+        asked.see(at, 0.5 if unasked else 0.0, 1.0)
+    assert (asked.failure, moved) == ("movedUnasked", 2)
+
+
+def test_frames_without_a_face_only_let_time_pass() -> None:
+    asked, at = asked_to_turn()
+    for number in range(100):
+        asked.pass_time(at + number / 15)
+    assert asked.failure == "noResponse"
+
+
+def test_the_draw_is_of_count_and_sides() -> None:
+    drawn = {draw_turns(Random(seed).randrange, 2) for seed in range(500)}
+    assert len(drawn) == 4 + 8
+    with pytest.raises(ValueError, match="at least one turn"):
+        Challenge((), Random(1).randrange)
+
+
+def test_relief_is_the_tangent_of_what_narrowed() -> None:
+    assert relief(math.tan(math.radians(30)), math.cos(math.radians(30))) == pytest.approx(1.0)
+    assert relief(0.25, math.cos(math.radians(45))) == pytest.approx(0.25)
+    assert relief(0.5, 2.0) > 1 and relief(0.5, 0.0) < 0.05 and relief(0.5, -1.0) < 0.05
