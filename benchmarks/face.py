@@ -3,6 +3,7 @@
     ./run bench face                                 on ../shared/faces when it is there; else latency only, and what is missing
     ./run bench face --data FOLDER --report FILE     your own pictures: FOLDER/NAME/*.jpg and FOLDER/pairs.txt (LFW's format)
     ./run bench face --only sface --no-robustness    less of it, sooner
+    ./run bench face --attacks 200                   only rendered turns and attacks (docs/face-liveness.md)
 
 Prints tables, thresholds proposed for the data, and as its last line one JSON object. --report writes a page with ROC, DET and score
 histograms. Nothing of the pictures is kept or written. docs/face.md says what the figures mean.
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "bench"), str(ROOT)]
+sys.path[:0] = [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "support"), str(ROOT)]
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from face import accuracy, pipelines, report, robust, rotated, speed, stand  # noqa: E402
+from face import accuracy, attacks, pipelines, report, robust, rotated, speed, stand  # noqa: E402
 from face.data import Data, DataMissing, read  # noqa: E402
 from face.rates import Scores  # noqa: E402
 
@@ -37,9 +38,11 @@ BEGAN = time.monotonic()
 def main() -> int:
     arguments = _arguments()
     names = tuple(arguments.only or pipelines.NAMES)
+    if arguments.attacks:
+        return _attacks(arguments.attacks)
     summary: dict[str, Any] = {name: {} for name in names}
     summary |= {"machine": _machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
-    data = _data(arguments, summary)
+    data = None if arguments.speed_only else _data(arguments, summary)
     found = [_accuracy(name, data, summary) for name in names] if data else []
     tables = _robustness(found, data, summary) if data and not arguments.no_robustness else {}
     linked = _rotation(found, data, summary) if data else None
@@ -52,12 +55,20 @@ def main() -> int:
     return 0
 
 
+def _attacks(count: int) -> int:
+    found = attacks.run(count, ROOT / ".cache" / "camera", _say)
+    print(json.dumps({"bench": "face", **found, "machine": _machine(), "seconds": round(time.monotonic() - BEGAN, 1)}))
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run bench face", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder of people and pairs.txt (default: ../shared/faces when it is there)")
     parser.add_argument("--only", action="append", choices=pipelines.NAMES, help="only this pipeline (may be repeated)")
+    parser.add_argument("--speed-only", action="store_true", help="latency, loading and memory, without any pictures")
     parser.add_argument("--no-robustness", action="store_true", help="without the table of poor pictures (most of the time)")
     parser.add_argument("--rounds", type=int, default=speed.ROUNDS, help="timed verifications of each pipeline")
+    parser.add_argument("--attacks", type=int, metavar="N", help="N genuine turns and N attacks, rendered; nothing else")
     parser.add_argument("--report", type=Path, help="an HTML page with the curves and tables")
     arguments = parser.parse_args()
     if arguments.rounds < 2:

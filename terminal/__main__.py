@@ -3,6 +3,7 @@
 branch-terminal --config terminal.toml            serve until Ctrl-C
 branch-terminal journal verify|show --config FILE check or read the electronic journal
 branch-terminal provision ... --config FILE       keys, certificate, sealing (docs/security.md)
+branch-terminal face pad record|report --config FILE measure presentation attacks with this camera
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def main(argv: list[str] | None = None) -> int:
             return _cash(config, arguments)
         if arguments.command == "provision":
             return _provision(config, arguments)
+        if arguments.command == "face":
+            return _face(config, arguments)
         return serve(config, arguments)
     except ConfigError as error:
         return _refuse(str(error))
@@ -48,7 +51,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     common.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="the terminal's TOML file")
     parser = argparse.ArgumentParser(prog="branch-terminal", description="The device agent of one terminal.", parents=[common])
     parser.add_argument("--trace", type=Path, help="write names and times of events, commands and views to this file")
-    commands = parser.add_subparsers(dest="command", metavar="journal|cash|provision")
+    commands = parser.add_subparsers(dest="command", metavar="journal|cash|provision|face")
     journal = commands.add_parser("journal", help="verify or show the electronic journal", parents=[common])
     what = journal.add_subparsers(dest="what", required=True)
     verify = what.add_parser("verify", help="check the hash chain", parents=[common])
@@ -59,6 +62,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     show.add_argument("--kind", action="append", help="only entries of this kind (may be repeated)")
     _cash_arguments(commands.add_parser("cash", help="show the counters, reconcile a doubtful payout", parents=[common]), common)
     _provision_arguments(commands.add_parser("provision", help="keys, certificate, sealing of data at rest", parents=[common]), common)
+    _face_arguments(commands.add_parser("face", help="record and report presentation attacks", parents=[common]), common)
     arguments = parser.parse_args(argv)
     if not hasattr(arguments, "config"):
         parser.error("--config FILE is needed")
@@ -77,6 +81,32 @@ def _cash_arguments(cash: argparse.ArgumentParser, common: argparse.ArgumentPars
     exchange.add_argument("--count", type=int, required=True, help="counted notes in the new cassette")
     for one in (reconcile, release, exchange):
         one.add_argument("--by", required=True, help="who did it")
+
+
+def _face_arguments(face: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    pad = face.add_subparsers(dest="what", required=True).add_parser("pad", help="presentation attack detection", parents=[common])
+    what = pad.add_subparsers(dest="pad", required=True)
+    record = what.add_parser("record", help="record consenting people and attack instruments with this camera", parents=[common])
+    record.add_argument("--species", required=True, help='"live", or the name of an attack instrument: print-a4, tablet, ...')
+    record.add_argument("--subject", required=True, help="whose face it is (a code, not a name)")
+    record.add_argument("--consent", required=True, help="the reference of the person's signed consent")
+    record.add_argument("--times", type=int, default=1, help="how many presentations")
+    report = what.add_parser("report", help="APCER, IAPAR and BPCER of the recordings, with exact intervals", parents=[common])
+    report.add_argument("--picture", type=Path, help="write the report as SVG there")
+    for one in (record, report):
+        one.add_argument("--folder", type=Path, required=True, help="the folder of the recordings")
+
+
+def _face(config: Config, arguments: argparse.Namespace) -> int:
+    from terminal import face_cli
+
+    try:
+        if arguments.pad == "report":
+            return face_cli.pad_report(config, arguments.folder, arguments.picture)
+        one = arguments
+        return face_cli.pad_record(config, one.folder, one.species, one.subject, one.consent, one.times)
+    except (DeviceError, OSError) as error:
+        return _refuse(str(error))
 
 
 def _cash(config: Config, arguments: argparse.Namespace) -> int:

@@ -111,6 +111,7 @@ class Camera:
         self._must_exist()
         os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] = str(FRAME_LIMIT_MS // 1000)
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # its warnings go to standard error and name files
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         import cv2
 
         try:

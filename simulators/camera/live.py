@@ -2,7 +2,8 @@
 
 A Motion JPEG stream over HTTP on 127.0.0.1 (`/scene.mjpg`), which OpenCV's VideoCapture opens as it opens a network camera: 640 x 480, 15
 frames a second, each rendered for its moment. What the people in it do is told over the control wire: ``cue`` passes on what the kiosk
-asks, so a scene can answer a random challenge. A client that does not keep up loses frames, as with a camera, so the delay stays bounded.
+asks, so a scene can answer a random challenge. Time in the scene goes on by a fifteenth of a second with each frame that is sent: on a
+machine that does not keep up the people move more slowly, instead of in leaps, and the delay stays bounded.
 
 Verbs: show {scene}, cue {stage}, still {scene} (base64 of a JPEG), state. Prints ``ready port=N``.
 """
@@ -47,7 +48,7 @@ from simulators.process import Loop
 
 FPS = 15.0
 QUALITY = 88
-BUFFER = 65536
+BUFFER = 16384
 UNPLUGGED, FROZEN = "unplugged", "frozen"
 STAGES = ("look", "turnLeft", "turnRight", "lookStraight", "compare")
 HEAD_OF_STREAM = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\nCache-Control: no-store\r\n\r\n"
@@ -84,36 +85,37 @@ SCENES: Mapping[str, Callable[[Cast, int], Presentation]] = {
 
 
 class LiveScene:
-    """The scene that is shown and its moments. `frame(now)` is a JPEG; a frozen camera gives the same one for ever."""
+    """The scene that is shown, in its own time. `frame()` is the next JPEG; a frozen camera gives the same one for ever."""
 
-    def __init__(self, cast: Cast, scene: str, now: float) -> None:
+    def __init__(self, cast: Cast, scene: str) -> None:
         self._cast = cast
         self._seed = 0
         self.name = ""
         self.stage = "look"
         self._frozen = b""
-        self.show(scene, now)
+        self.show(scene)
 
-    def show(self, scene: str, now: float) -> None:
+    def show(self, scene: str) -> None:
         """ValueError: no such scene."""
         if scene != UNPLUGGED and scene not in SCENES:
             raise ValueError(f"there is no scene {scene!r}: {', '.join([*SCENES, UNPLUGGED])}")
-        self.name, self._seed, self._frozen, self._began = scene, self._seed + 1, b"", now
+        self.name, self._seed, self._frozen, self._at = scene, self._seed + 1, b"", 0.0
         self._presentation = None if scene == UNPLUGGED else SCENES[scene](self._cast, self._seed)
         self.stage = "look"
 
-    def cue(self, stage: str, now: float) -> None:
+    def cue(self, stage: str) -> None:
         """ValueError: no such stage."""
         if stage not in STAGES:
             raise ValueError(f"there is no stage {stage!r}: {', '.join(STAGES)}")
         self.stage = stage
         if self._presentation is not None:
-            self._presentation.cue(stage, now - self._began)
+            self._presentation.cue(stage, self._at)
 
-    def frame(self, now: float) -> bytes:
+    def frame(self) -> bytes:
         assert self._presentation is not None
+        self._at += 1 / FPS
         if self.name != FROZEN:
-            return jpeg(self._presentation.frame(now - self._began))
+            return jpeg(self._presentation.frame(self._at))
         self._frozen = self._frozen or jpeg(self._presentation.frame(2.0))
         return self._frozen
 
@@ -159,7 +161,7 @@ class Server:
             self._drop(client)
 
     def show(self, scene: str) -> None:
-        self.scene.show(scene, time.monotonic())
+        self.scene.show(scene)
         if scene == UNPLUGGED:
             self.unplug()
         else:
@@ -172,7 +174,7 @@ class Server:
             case "show":
                 self.show(str(arguments["scene"]))
             case "cue":
-                self.scene.cue(str(arguments["stage"]), time.monotonic())
+                self.scene.cue(str(arguments["stage"]))
             case "still":
                 return self.scene.still(str(arguments["scene"]))
             case _:
@@ -180,9 +182,9 @@ class Server:
         return None
 
     def tick(self, now: float) -> None:
-        if self._clients and now >= self._due:
+        if now >= self._due and not all(self._clients.values()):
             self._due = max(self._due + 1 / FPS, now)
-            picture = self.scene.frame(time.monotonic())
+            picture = self.scene.frame()
             part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(picture), picture)
             for client, rest in list(self._clients.items()):
                 if not rest:
@@ -249,7 +251,7 @@ def main() -> int:
         sys.stderr.write(f"camera: {error}\n")
         return 1
     loop = Loop()
-    server = Server(loop, LiveScene(cast, options.scene, time.monotonic()), options.port)
+    server = Server(loop, LiveScene(cast, options.scene), options.port)
     loop.serve_control(options.control, server.control)
     if not options.keep:
         loop.stop_on_stdin_eof()

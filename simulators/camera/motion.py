@@ -42,13 +42,13 @@ class Obeys:
     def __init__(self, random: Random) -> None:
         self.reaction_s = random.uniform(0.25, 0.45)
         self.turn_degrees = random.uniform(31, 38)
-        self.speed = random.uniform(70, 110)
+        self.speed = random.uniform(60, 100)
         self._phase = random.uniform(0, 6)
         self._sway = random.uniform(0.3, 1.5)
         self._swing = Swing(0, 1, 0, 0)
         self._next: list[tuple[float, float]] = []
         self._stage = ""
-        self._patience_s = random.uniform(0.3, 0.5)
+        self._patience_s = random.uniform(0.6, 0.9)
 
     def cue(self, stage: str, at: float) -> None:
         if stage == self._stage:

@@ -189,9 +189,19 @@ def print_tilted(head: Head, seed: int) -> Held:
 
 
 def print_bent(head: Head, seed: int) -> Held:
-    """Bent around an upright axis (radius 60 to 200 mm), as if it had a face's depth, and tilted by 25 to 58 degrees."""
+    """Bent around an upright axis (radius 90 to 260 mm), as if it had a face's depth, and tilted by 25 to 58 degrees."""
     random = Random(seed)
-    base = replace(_held(random), bend_mm=random.uniform(60, 200))
+    return _bent(head, random, seed, random.uniform(90, 260))
+
+
+def paper_mask(head: Head, seed: int) -> Held:
+    """Rolled as tightly as a head is round (radius 55 to 90 mm), and turned by 25 to 58 degrees: a mask of paper."""
+    random = Random(seed)
+    return _bent(head, random, seed, random.uniform(55, 90))
+
+
+def _bent(head: Head, random: Random, seed: int, bend_mm: float) -> Held:
+    base = replace(_held(random), bend_mm=bend_mm)
     return _print(head, Hand(random, base, tilt=random.uniform(25, 58), aside_mm=random.uniform(-40, 40)), seed)
 
 
@@ -271,8 +281,12 @@ ATTACKS: Mapping[str, Maker] = {
     "printAndPerson": print_and_person,
     "replayTalking": _of_one(replay_talking),
 }
-BEYOND: Mapping[str, Maker] = {"replaySession": _of_one(replay_session), "replayInteractive": _of_one(replay_interactive)}
-"""What a challenge stops by chance only (an earlier session: when its order is another one) or not at all (what answers in time)."""
+BEYOND: Mapping[str, Maker] = {
+    "paperMask": _of_one(paper_mask),
+    "replaySession": _of_one(replay_session),
+    "replayInteractive": _of_one(replay_interactive),
+}
+"""What a challenge stops in part (a mask; a film of an earlier session, when its order is another one) or not at all (what answers)."""
 
 
 class _Swapping(Hand):

@@ -1,22 +1,20 @@
 """The demonstrations of the face step-up: who passes, and with which words everybody else is refused.
 
 The camera is a simulated one with a living scene (simulators/camera/live.py), opened by OpenCV; the person in it does what the kiosk's
-arrow asks, as far as the scene can. The words are the English ones of the kiosk's screens.
+arrow asks, as far as the scene can. The words are the Chinese ones of the kiosk's screens, which the card asks for.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from simulators.stage.scenarios import FACE_AMOUNT, Play, Scenario, Scene, go_on_to_camera, take_cash_and_receipt, to_amount
 
-ENGLISH: Mapping[str, Any] = {"language": "en"}
-TURN = "Please turn your head slowly"
-ALONE = "There was more than one person"
-NOT_SEEN = "We could not see your face well"
-UNAVAILABLE = "Face check is not available"
+TURN = "请跟随箭头慢慢转头"  # please follow the arrow
+ALONE = "画面中不止一人"  # there was more than one person
+NOT_SEEN = "没有看清您的脸"  # we could not see your face well
+DARK = "光线太暗"  # it is too dark
+UNAVAILABLE = "人脸核验暂不可用"  # face check is not available
 
 
 def to_camera(scene: Scene) -> None:
@@ -80,32 +78,35 @@ def unplugged(scene: Scene) -> None:
     to_amount(scene)
     scene.customer.presses(f"amount:{FACE_AMOUNT}")
     scene.customer.sees("chooseAmount", where=lambda view: view["hint"].startswith(UNAVAILABLE))
+    scene.tell("kiosk", scene.customer.view["hint"])
+    leave(scene)
+    noted = len(scene.stage.trace())
     scene.tell("stage", "the camera is plugged in again: nothing is restarted")
-    lost = len(scene.stage.trace())
     scene.stage.show_scene("customer")
-    until = time.monotonic() + 20
-    while not any(note["name"] == "DeviceOnline" for note in scene.stage.trace()[lost:]) and time.monotonic() < until:
+    until = time.monotonic() + 30
+    while not any(note["name"] == "DeviceOnline" for note in scene.stage.trace()[noted:]) and time.monotonic() < until:
         time.sleep(0.05)
+    to_amount(scene)
     to_camera(scene)
     paid(scene)
 
 
 def _refusal(name: str, says: str, scene: str, play: Play) -> Scenario:
-    return Scenario(name, says, play, "none", FACE_AMOUNT, options={**ENGLISH, "scene": scene})
+    return Scenario(name, says, play, "none", FACE_AMOUNT, options={"scene": scene})
 
 
 ALL = (
-    Scenario("face-live", "a living person turns as asked", live, requested_minor=FACE_AMOUNT, options=ENGLISH),
+    Scenario("face-live", "a living person turns as asked", live, requested_minor=FACE_AMOUNT),
     _refusal("face-print", "a photograph is held up", "print", refused("somebody holds up a printed photograph of the customer", TURN)),
     _refusal("face-replay", "a film on a screen", "replay", refused("somebody holds up a tablet with a film of the customer", TURN)),
     _refusal("face-two-people", "somebody looks over the shoulder", "two-people", refused("two people stand before the camera", ALONE)),
-    _refusal("face-dark", "the lamps are off", "dark", refused("the lobby's lamps are off", NOT_SEEN, hint="light")),
+    _refusal("face-dark", "the lamps are off", "dark", refused("the lobby's lamps are off", NOT_SEEN, hint=DARK)),
     _refusal("face-covered", "the lens is covered", "covered", covered),
     Scenario(
         "face-unplugged",
         "the camera is unplugged, and plugged in again",
         unplugged,
         requested_minor=FACE_AMOUNT,
-        options={**ENGLISH, "scene": "unplugged"},
+        options={"scene": "unplugged"},
     ),
 )

@@ -54,13 +54,17 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChallengeLimits:
-    """Seconds, and differences of yaw5. `relief`: the least median over the turned frames of a turn."""
+    """Seconds, and differences of yaw5. `jump` and `alike`: how much one frame may differ from the one before.
+
+    `relief`: the least median over the turned frames of a turn.
+    """
 
     turn: float = 0.45
     held: float = 0.30
     straight: float = 0.20
     on_the_way: float = 0.15
-    jump: float = 0.42
+    jump: float = 0.46
+    alike: float = 0.58
     unasked: float = 0.32
     frontal: float = 0.35
     relief: float = 0.50
@@ -68,7 +72,7 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    step_s: float = 4.5
+    step_s: float = 6.0
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)
     next_s: tuple[float, float] = (0.0, 0.15)
@@ -123,9 +127,10 @@ class Challenge:
         self._base = self._width = 0.0
         self._early = self._jumps = 0
         self._last_change = self._seen_at = 0.0
+        self._alike = 1.0
         self._interval_s = self._limits.frame_s[0]
         self._again = False
-        self._wrong = self._turned = self._straight = 0
+        self._wrong = self._turned = self._straight = self._crossed = 0
         self._way = self._crossing = False
         self._reliefs: list[float] = []
         self._held_since = 0.0
@@ -160,8 +165,9 @@ class Challenge:
         if self.done == 0 and self.phase in (Phase.SETTLE, Phase.WAIT):
             self.phase, self._recent = Phase.SETTLE, []
 
-    def see(self, at: float, yaw5: float, width: float) -> None:
-        """`at`: monotonic seconds; `yaw5`, `width` (`narrowness`) of the followed face."""
+    def see(self, at: float, yaw5: float, width: float, alike: float = 1.0) -> None:
+        """`at`: monotonic seconds; `yaw5`, `width` (`narrowness`) of the followed face; `alike`: cosine with the frame before."""
+        self._alike = alike
         self._interval_s += 0.25 * (min(at - self._seen_at, 1.0) - self._interval_s) if self._seen_at else 0.0
         self._seen_at = at
         handle = {
@@ -210,11 +216,12 @@ class Challenge:
         limits = self._limits
         change = self._change(yaw5)
         step, self._last_change = change - self._last_change, change
-        self._crossing = self._crossing and change <= -limits.straight
+        self._crossed = self._crossed + 1 if change > -limits.straight else 0
+        self._crossing = self._crossing and self._crossed < limits.turn_frames
         self._wrong = self._wrong + 1 if change <= -limits.unasked and not self._crossing else 0
         if self._wrong >= limits.turn_frames:
             return self._fail("wrongWay")
-        if step > limits.jump * self._slowness:
+        if step > limits.jump * self._slowness or (self._alike < limits.alike and change > limits.on_the_way):
             return self._jump(at)
         if change < limits.turn:
             self._turned = 0
@@ -307,7 +314,7 @@ class Challenge:
         self.phase = phase
         if not keep_clock:
             self._since = at
-        self._wrong = self._turned = self._straight = 0
+        self._wrong = self._turned = self._straight = self._crossed = 0
         if not keep_clock:
             self._way = self._again = self._crossing = False
             self._reliefs = []

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Oddity = Literal["", "frozenFrames", "repeatedFrames", "frameTiming", "cameraChanged"]
 MOST_FRAMES = 2000
 GRID = (32, 24)
-FACE_MARGIN = 0.6
+FACE_MARGIN, BODY_MARGIN = 0.6, 1.4
+"""In widths of the face, to each side of it: what is left out, down to the chin and below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,9 @@ class FrameLimits:
     """
 
     frozen_s: float = 0.7
-    longest_gap_s: float = 1.0
+    longest_gap_s: float = 1.5
     fastest_share: float = 2.5
-    min_scene_alike: float = 0.5
+    min_scene_alike: float = 0.8
     min_scene_contrast: float = 3.0
 
 
@@ -83,12 +84,12 @@ class FrameWatch:
             return "frozenFrames" if at - self._new_at >= limits.frozen_s else ""
         return "repeatedFrames" if digest in self._seen or len(self._seen) >= MOST_FRAMES else ""
 
-    def surroundings(self, frame: Frame, face: Detection) -> Oddity:
-        """What is beside and above the face, compared with the frame before: lights may change, the room may not."""
+    def surroundings(self, frame: Frame, face: Detection, judge: bool = True) -> Oddity:
+        """What is beside and above the face, compared with the frame before: lights may change, the room may not. Else only remembered."""
         import numpy
 
         scene = _surroundings(frame, face)
-        if self._scene is not None and not self.oddity:
+        if judge and self._scene is not None and not self.oddity:
             both = ~numpy.isnan(scene) & ~numpy.isnan(self._scene)
             one, other = scene[both], self._scene[both]
             contrast = self._limits.min_scene_contrast
@@ -107,7 +108,7 @@ def _surroundings(frame: Frame, face: Detection) -> Any:
 
     small = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), GRID, interpolation=cv2.INTER_AREA).astype(numpy.float32)
     across, down = GRID[0] / frame.shape[1], GRID[1] / frame.shape[0]
-    margin = FACE_MARGIN * face.width
-    left, right = int((face.left - margin) * across), int((face.left + face.width + margin) * across) + 1
-    small[max(0, int((face.top - margin) * down)) :, max(0, left) : max(0, right)] = numpy.nan
+    for top, margin in ((face.top - FACE_MARGIN * face.width, FACE_MARGIN), (face.top + face.height, BODY_MARGIN)):
+        left, right = face.left - margin * face.width, face.left + (1 + margin) * face.width
+        small[max(0, int(top * down)) :, max(0, int(left * across)) : max(0, int(right * across) + 1)] = numpy.nan
     return small

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SHORTEST = 1e-6
 LEAST_FRAMES = 3
-"""Of one enrolment. The mean of three halves the false rejects at one threshold several times over (docs/face.md)."""
+"""Of one enrolment: at one rate of false accepts the mean of three refuses a tenth of what a single picture does (docs/face.md)."""
 
 
 class NotAlike(ValueError):

@@ -163,7 +163,7 @@ class Session:
                 self.challenge.pass_time(at)
                 self._heed(self.challenge)
             return None
-        if self.begun and self._watch.surroundings(frame, face):
+        if self._watch.surroundings(frame, face, self.begun):
             return self._end("notLive", self._watch.oddity)
         kept = None if wanting or embedding is None else Kept(at, frame, face, quality, embedding)
         turning = self.challenge is not None and self.challenge.phase in (Phase.TURN, Phase.HOLD, Phase.BACK)
@@ -182,7 +182,7 @@ class Session:
             self._collect(self.before, kept)
         if challenge.after:
             self._collect(self.after, kept)
-        challenge.see(at, face.yaw5, narrowness(face))
+        challenge.see(at, face.yaw5, narrowness(face), self._track.alike)
         if challenge.after and len(self.after) >= self._rules.frames_after:
             challenge.conclude()
         self._heed(challenge)

@@ -19,13 +19,15 @@ Break = Literal["", "faceLost", "faceJumped", "faceChanged"]
 
 @dataclass(frozen=True, slots=True)
 class TrackLimits:
-    """`min_overlap`: intersection over union of neighbouring boxes. `min_alike`: cosine of neighbouring embeddings.
+    """`longest_gap_s` and `most_missed` frames without the face: both. `min_overlap`: intersection over union of neighbouring boxes.
+    `min_alike`: cosine of neighbouring embeddings.
 
     .35 is far below what one turning head shows from frame to frame (above .8, measured on rendered turns) and is reached by one pair of
     strangers in several hundred (docs/face.md): whoever is exchanged must also match the template before and after.
     """
 
     longest_gap_s: float = 0.5
+    most_missed: int = 3
     min_overlap: float = 0.3
     min_alike: float = 0.35
 
@@ -38,6 +40,9 @@ class Track:
         self._last: tuple[float, Detection] | None = None
         self._known: Embedding | None = None
         self._why: Break = "faceLost"
+        self._missed = 0
+        self.alike = 1.0
+        """Cosine of the last frame with the one before; 1 where only boxes were compared."""
         self.broken: Break = ""
 
     def follow(self, at: float, face: Detection, embedding: Embedding | None) -> bool:
@@ -47,7 +52,7 @@ class Track:
             self._why = unlike if unlike != "faceLost" else self._why
             self._passed(at)
         elif not self.broken:
-            self._why = "faceLost"
+            self._why, self._missed = "faceLost", 0
             self._last = at, face
             self._known = self._known if embedding is None else embedding
         return not unlike and not self.broken
@@ -57,20 +62,24 @@ class Track:
         self._passed(at)
 
     def _passed(self, at: float) -> None:
-        if self._last is not None and at - self._last[0] > self._limits.longest_gap_s and not self.broken:
+        self._missed += 1
+        if self._last is not None and self._too_long(at - self._last[0]) and not self.broken:
             self.broken = self._why
+
+    def _too_long(self, gap_s: float) -> bool:
+        """On a machine that is busy a single frame may take half a second."""
+        return gap_s > self._limits.longest_gap_s and self._missed >= self._limits.most_missed
 
     def _unlike(self, at: float, face: Detection, embedding: Embedding | None) -> Break:
         if self._last is None:
             return ""
         before, box = self._last
-        if not at - before <= self._limits.longest_gap_s:
+        self.alike = 1.0 if embedding is None or self._known is None else float(self._known @ embedding)
+        if self._too_long(at - before):
             return "faceLost"
         if not overlap(box, face) >= self._limits.min_overlap:
             return "faceJumped"
-        if embedding is None or self._known is None:
-            return ""
-        return "" if float(self._known @ embedding) >= self._limits.min_alike else "faceChanged"
+        return "" if self.alike >= self._limits.min_alike else "faceChanged"
 
 
 def overlap(one: Detection, other: Detection) -> float:

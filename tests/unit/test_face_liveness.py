@@ -49,7 +49,7 @@ def test_a_frame_that_comes_back_is_a_recording() -> None:
 
 @pytest.mark.parametrize(
     "moments",
-    [[0.0, 0.1, 0.1], [0.0, 0.1, 0.05], [0.0, 0.1, 1.2], [number / 60 for number in range(60)], [0.0, 0.1, float("nan")]],
+    [[0.0, 0.1, 0.1], [0.0, 0.1, 0.05], [0.0, 0.1, 1.7], [number / 60 for number in range(60)], [0.0, 0.1, float("nan")]],
     ids=["no time between", "backwards", "a pause", "too many", "no number"],
 )
 def test_impossible_moments(moments: list[float]) -> None:

@@ -53,7 +53,7 @@ def chart(
     parts.append(f'<g transform="translate(16 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{_text(0, 0, up.name, "middle", 12)}</g>')
     for value, name in marks:
         parts.append(f'<path d="M{x(value):.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#c00" stroke-dasharray="2 3"/>')
-        parts.append(_text(x(value) + 4, TOP + 12, name, "start", colour="#c00"))
+        parts.append(_text(x(value) - 4, TOP + 12, name, "end", colour="#c00"))
     for number, line in enumerate(lines):
         parts += _line(line, number, names_from + 17 * number, x, y)
     return "\n".join([*parts, "</svg>"])
