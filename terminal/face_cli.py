@@ -12,7 +12,8 @@ from pathlib import Path
 
 from drivers.devices.camera import Camera
 from drivers.transports.base import MonotonicClock
-from terminal.config import Config, ConfigError, FaceSection
+from terminal.config import Config, ConfigError
+from terminal.config_face import FaceSection
 from terminal.face.backend import load_backend
 from terminal.face.pad.picture import as_svg
 from terminal.face.pad.recorder import Refused, check_names, confirm, record
