@@ -67,7 +67,7 @@ class ChallengeLimits:
     alike: float = 0.58
     unasked: float = 0.32
     frontal: float = 0.35
-    relief: float = 0.50
+    relief: float = 0.55
     steady: float = 0.15
     settle_frames: int = 4
     turn_frames: int = 2
@@ -199,7 +199,7 @@ class Challenge:
             self._enter(Phase.WAIT, at)
 
     def _wait(self, at: float, yaw5: float, width: float) -> None:
-        if abs(yaw5 - self._base) > self._limits.unasked:
+        if self._moves(yaw5):
             self._early += 1
             self._recent = []
             if self._early > self._limits.early_allowed:
@@ -294,7 +294,7 @@ class Challenge:
         return None
 
     def _after(self, at: float, yaw5: float, width: float) -> None:
-        if abs(yaw5 - self._base) > self._limits.unasked:
+        if self._moves(yaw5):
             self._fail("movedUnasked")
         else:
             self.pass_time(at)
@@ -305,6 +305,11 @@ class Challenge:
             self.phase = Phase.PASSED
 
     # ---
+
+    def _moves(self, yaw5: float) -> bool:
+        """Away from the middle, in two frames one after the other: in a single one it is the detector's error."""
+        self._wrong = self._wrong + 1 if abs(yaw5 - self._base) > self._limits.unasked else 0
+        return self._wrong >= self._limits.turn_frames
 
     def _change(self, yaw5: float) -> float:
         """Towards the side that is asked for. The person's left is the picture's right: yaw5 grows."""
