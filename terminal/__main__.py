@@ -13,6 +13,8 @@ from pathlib import Path
 
 from drivers.errors import DeviceError
 from terminal.config import Config, ConfigError, load
+from terminal.fleet.desired_file import Start
+from terminal.fleet.desired_file import start as desired_start
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,7 +25,8 @@ def main(argv: list[str] | None = None) -> int:
             return _journal(config, arguments)
         if arguments.command == "cash":
             return _cash(config, arguments)
-        return serve(config, arguments)
+        started = desired_start(arguments.config)
+        return serve(started.config, arguments, started)
     except ConfigError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
@@ -95,8 +98,8 @@ def _journal(config: Config, arguments: argparse.Namespace) -> int:
     return journal_cli.show(config.terminal.store, as_json=arguments.json, kinds=arguments.kind, transaction_id=arguments.transaction)
 
 
-def serve(config: Config, arguments: argparse.Namespace) -> int:
-    """Run until SIGTERM or Ctrl-C."""
+def serve(config: Config, arguments: argparse.Namespace, start: Start | None = None) -> int:
+    """Run until SIGTERM or Ctrl-C; 75 when the centre ordered a restart."""
     from terminal.adapters.keys import KeyFileError
     from terminal.adapters.link_config import LinkConfigError
     from terminal.adapters.store_file import StoreFailed
@@ -106,7 +109,7 @@ def serve(config: Config, arguments: argparse.Namespace) -> int:
         print(f"kiosk page  http://127.0.0.1:{port}/", flush=True)
 
     try:
-        terminal = compose(config, trace=arguments.trace, page_ready=page_ready)
+        terminal = compose(config, trace=arguments.trace, page_ready=page_ready, start=start)
     except (KeyFileError, StoreFailed, DeviceError, LinkConfigError, OSError) as error:
         return _refuse(str(error))
     for number in (signal.SIGTERM, signal.SIGINT):

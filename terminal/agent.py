@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from terminal.adapters import link_events as link
 from terminal.adapters.bank_messages import Sealer, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
+from terminal.adapters.store import Kept
 from terminal.adapters.store_file import StoreFailed
 from terminal.adapters.texts import receipt_lines, view_message
 from terminal.core import commands as c
@@ -53,13 +54,52 @@ class PagePort(Protocol):
 
 
 class JournalPort(Protocol):
-    def append(self, entries: Any, outgoing: Any = ()) -> Any: ...
+    def append(self, entries: Any, outgoing: Any = (), kept: Any = ()) -> Any: ...
 
 
 class LinkPort(Protocol):
     def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str: ...
     def notify(self) -> None: ...
     def report(self, data: Mapping[str, Any]) -> None: ...
+    def retain(self, leaf: str, type_: str, data: Mapping[str, Any]) -> None: ...
+
+
+class AttendantPort(Protocol):
+    """Looks after the terminal beside its customers: health, alarms, the centre's orders (terminal/fleet)."""
+
+    def sent(self, command: c.Command) -> None:
+        """A command to a device or a question to the bank has left."""
+        ...
+
+    def saw(self, event: e.Event, before: State) -> None:
+        """An event was handled; the agent's state is what came of it."""
+        ...
+
+    def heard(self, event: link.LinkEvent) -> None:
+        """From the bank link, what is not the core's."""
+        ...
+
+    def tick(self) -> None: ...
+    def next_deadline(self) -> float | None: ...
+
+
+class Alone:
+    """Nobody attends."""
+
+    def sent(self, command: c.Command) -> None:
+        """Nobody counts it."""
+
+    def saw(self, event: e.Event, before: State) -> None:
+        """Nobody looks."""
+
+    def heard(self, event: link.LinkEvent) -> None:
+        sys.stderr.write(f"bank link: {event}\n")
+
+    def tick(self) -> None:
+        """Nothing is due."""
+
+    def next_deadline(self) -> float | None:
+        return None
 
 
 class Inbox(Protocol):
@@ -102,6 +142,7 @@ class Agent:
         self._shown: tuple[View, int] | None = None
         self._seq = 0
         self._running = True
+        self._attendant: AttendantPort = Alone()
         self.exit_code = 0
 
     @property
@@ -111,6 +152,10 @@ class Agent:
 
     def plug(self, ports: Ports) -> None:
         self._ports = ports
+
+    def attend(self, attendant: AttendantPort) -> None:
+        """After `plug`, before the first event."""
+        self._attendant = attendant
 
     def stop(self) -> None:
         self.inbox.put(self._stop)
@@ -146,8 +191,8 @@ class Agent:
         for port in self._children():
             port.tick()
 
-    def _children(self) -> list[WorkerPort | PagePort]:
-        return [*self.ports.workers.values(), self.ports.page]
+    def _children(self) -> list[WorkerPort | PagePort | AttendantPort]:
+        return [*self.ports.workers.values(), self.ports.page, self._attendant]
 
     def _do(self, item: Item) -> None:
         if isinstance(item, e.Event):
@@ -165,15 +210,32 @@ class Agent:
                 self._perform(command)
                 trace.note("command", _name(command), state.phase.value)
         except StoreFailed as error:
-            sys.stderr.write(f"journal: {error}\n")
-            trace.note("fault", "storeFailed", state.phase.value)
-            if not self.state.store_failed:
-                self.take(e.StoreFailed())
-                if isinstance(event, FACTS):  # it has happened all the same; only what should have followed was not done
-                    self.take(event)
+            if self._store_failed(error) and isinstance(event, FACTS):
+                self.take(event)  # it has happened all the same; only what should have followed was not done
             return
-        self.state = state
+        before, self.state = self.state, state
         self._show()
+        self._attendant.saw(event, before)
+
+    def record(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing] = (), kept: Sequence[Kept] = ()) -> bool:
+        """For what is not the core's. False when the disk refused: nothing was stored, and the core has heard of it."""
+        try:
+            self.ports.journal.append(entries, outgoing, kept)
+        except StoreFailed as error:
+            self._store_failed(error)
+            return False
+        if outgoing:
+            self.ports.link.notify()
+        return True
+
+    def _store_failed(self, error: StoreFailed) -> bool:
+        """False when it was known."""
+        sys.stderr.write(f"journal: {error}\n")
+        self.ports.trace.note("fault", "storeFailed", self.state.phase.value)
+        if self.state.store_failed:
+            return False
+        self.take(e.StoreFailed())
+        return True
 
     def _perform(self, command: c.Command) -> None:
         match command:
@@ -184,18 +246,18 @@ class Agent:
                 )
                 if outgoing:
                     self.ports.link.notify()
-                for message in outgoing:
-                    if message.type == "ATMDeviceReport":
-                        self.ports.link.report(message.data)
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
+                self._attendant.sent(command)
                 type_, data = request_of(command, self.ports.sealer)
                 self._requests[self.ports.link.request(type_, data, command.timeout_s)] = command
             case c.PrintReceipt():
                 lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
+                self._attendant.sent(command)
                 self.ports.workers[command.device].send(replace(command, lines=lines))
             case c.DeviceCommand():
+                self._attendant.sent(command)
                 self.ports.workers[command.device].send(command)
 
     def _show(self) -> None:
@@ -224,7 +286,7 @@ class Agent:
             case link.LinkDown(reason=reason, final=final):
                 self.take(e.LinkDown(reason))
                 if final:  # its thread has ended for good: only a new process brings it back
-                    self.exit_code, self._running = 1, False
+                    self.leave(1)
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
                 if command is not None and self.state.pending.get(BANK) == command.request_id:
@@ -238,7 +300,11 @@ class Agent:
             case link.LateResponse(type=type_, data=data):
                 self.take(_late(type_, data))
             case _:
-                sys.stderr.write(f"bank link: {event}\n")
+                self._attendant.heard(event)
+
+    def leave(self, exit_code: int) -> None:
+        """End the loop after this event; whoever started the process starts it again, or not, by its code."""
+        self.exit_code, self._running = exit_code, False
 
     @property
     def resting(self) -> bool:

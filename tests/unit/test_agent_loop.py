@@ -173,10 +173,10 @@ def test_the_journal_comes_before_the_dispense_and_before_the_request() -> None:
     assert order == ["authorisationRequested", "ATMWithdrawalRequest", "dispenseIntended", "Dispense"]
     assert bench.log[-1] == "dispenseAnswered+transactionSettled"
     assert [(out.klass, out.topic_leaf, out.type) for out in bench.journal.outgoing] == [
-        ("audit", "event", "ATMDeviceReport"),
+        ("audit", "event", "GlobalStatusChanged"),
         ("txn", "txn", "ATMWithdrawalCompletionAdvice"),
     ]
-    assert bench.link.notified == 2 and bench.link.reports == [{"globalStatus": "INSV", "reasons": []}]
+    assert bench.link.notified == 2 and bench.journal.outgoing[0].data == {"globalStatus": "INSV", "reasons": []}
 
 
 def test_the_request_is_made_of_the_message_and_the_time_limit() -> None:

@@ -85,6 +85,7 @@ def test_a_worker_is_told_device_commands_and_says_only_what_is_a_devices_to_say
     orders = {kind.__name__ for kind in vars(c).values() if isinstance(kind, type) and issubclass(kind, c.DeviceCommand)}
     answers = {kind.__name__ for kind in ANSWERS}
     own = {"DeviceOnline", "DeviceLost", "DeviceNoted", "CommandFailed", "CommandDone", "CardInserted", "CardRemoved", "KeyPressed"}
+    own |= {"SelfCheckDone"}
     assert set(REGISTRY) == (orders - {"DeviceCommand"}) | answers | own
     for name in ("AuthorisationAnswered", "Pressed", "Started", "StoreFailed", "TimerExpired", "Record", "Authorise"):
         assert name not in REGISTRY

@@ -7,8 +7,8 @@ from typing import Any
 
 from drivers.errors import ProtocolError
 from drivers.transports.base import Clock, Deadline, MonotonicClock
-from terminal.core.commands import DeviceCommand, MakeFaceKey, VerifyFace
-from terminal.core.events import Event, FaceKeyMade, FaceVerified
+from terminal.core.commands import CheckFaceVerifier, DeviceCommand, MakeFaceKey, VerifyFace
+from terminal.core.events import Event, FaceKeyMade, FaceVerified, SelfCheckDone
 from terminal.core.model import Device
 from terminal.face.verifier import FaceConfig, FaceVerifier
 
@@ -40,6 +40,9 @@ class FaceService:
             case VerifyFace(template=template):
                 result = self._verifier.verify(template.reveal(), Deadline.after(self._clock, command.deadline_s - 0.5))
                 return [FaceVerified(command.command_id, result.decision, result.score)]
+            case CheckFaceVerifier():
+                self._verifier.load()
+                return [SelfCheckDone(command.command_id, self.device, {"modelsLoaded": True})]
         raise ProtocolError(f"{type(command).__name__} is no command of a face verifier")
 
 

@@ -17,7 +17,7 @@ from money.inbox import MemoryInbox, MemoryThread, MemoryWake
 from money.lines import Line as SerialLine
 from money.lines import LineStream
 from money.network import MemorySession
-from money.ports import TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
+from money.ports import Surroundings, TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
 from money.sched import Task
 from money.shortcut import DirectPage
 from terminal.adapters.bank_link import BankLink
@@ -28,6 +28,7 @@ from terminal.agent import Agent, Ports
 from terminal.compose import recovered_from
 from terminal.core.events import Started
 from terminal.core.model import Device, State
+from terminal.fleet.build import attendant_of
 from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
@@ -110,6 +111,17 @@ class Life:
                 self._orders,
                 TappedPage(self, page),
                 TappedTrace(self),
+            )
+        )
+        agent.attend(
+            attendant_of(
+                world.config,
+                agent,
+                self.store,
+                Surroundings(self),
+                restart_worker=lambda device: workers[device].restart(),
+                picture=lambda device, done: False,
+                keys={},
             )
         )
         agent.take(Started(recovered))

@@ -133,7 +133,7 @@ class Setting:
             self._configs[key] = Config(
                 TerminalSection(TERMINAL, BRANCH, here),
                 BankSection("mqtt://127.0.0.1:1883", here),
-                CashSection(PRESETS, 300_000, units),
+                CashSection(PRESETS, 300_000, units, low_threshold=2),
                 SerialSection(here),
                 CardSection(here),
                 PinPadSection(here),
