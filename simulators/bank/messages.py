@@ -234,5 +234,6 @@ def outgoing(kind: str, base: str, key: str, data: Mapping[str, Any], now: datet
         "subject": base,
         "time": utc_text(now),
         "datacontenttype": "application/json",
+        "dataschema": f"smart-branch:{kind}:1",
         "data": dict(data),
     }

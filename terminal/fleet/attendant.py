@@ -35,8 +35,9 @@ class Attendant:
         self._post, self._reporter, self._desks, self._say = post, reporter, desks, say
         self._alarms = AlarmDesk(post)
         self._look_at: float | None = post.now
-        self._looked_at = 0.0
+        self._looked_at = post.now
         self._worth: tuple[object, ...] = ()
+        reporter.connected(post.facts())  # the first connection finds something to say
 
     def sent(self, command: c.Command) -> None:
         self._reporter.counts.sent(command, self._post.now)
