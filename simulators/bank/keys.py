@@ -60,7 +60,7 @@ class KeyFileError(Exception):
     """A key file exists and cannot be used."""
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """Whole or not at all, readable by nobody else."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
@@ -78,9 +78,9 @@ def load_or_create(folder: Path, issuer: IssuerKeys, pin_of: PinOf) -> BankKeys:
     pem, secret = folder / PRIVATE_KEY_FILE, folder / SECRET_FILE
     if not pem.exists():
         made = ec.generate_private_key(CURVE)
-        _write_private(pem, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_private(pem, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     if not secret.exists():
-        _write_private(secret, secrets.token_hex(SECRET_BYTES).encode())
+        write_private(secret, secrets.token_hex(SECRET_BYTES).encode())
     try:
         private = load_pem_private_key(pem.read_bytes(), None)
         value = bytes.fromhex(secret.read_text(encoding="ascii"))

@@ -39,10 +39,10 @@ class StoreFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ServiceOrdered(Event):
-    """The operations centre wants the terminal in or out of service. `command_id`: its order's, for the journal."""
+    """The operations centre wants the terminal in or out of service. `order_id` is for the journal."""
 
     in_service: bool
-    command_id: str
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,7 +248,7 @@ def on_link_down(state: State, event: LinkDown) -> Step:
 def on_service_ordered(state: State, event: ServiceOrdered) -> Step:
     """A customer who is being served is served to the end; nobody after that one is begun with. A restart changes nothing of it."""
     kind = "serviceEntered" if event.in_service else "serviceLeft"
-    ordered = record(kind, None, commandId=event.command_id)
+    ordered = record(kind, None, orderId=event.order_id)
     return reconsider(replace(state, closed_by_operator=not event.in_service), ordered)
 
 
