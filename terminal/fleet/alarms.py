@@ -2,7 +2,7 @@
 
 Of each (code, device) the board knows: nothing; a condition that has not stood long enough (pending); raised; raised with its
 condition gone, but not long enough (returning). A change is told when it is raised and when it has returned; acknowledging and
-shelving are the centre's. `holds` None (not known: a device that is only starting) keeps whatever was.
+shelving are the centre's. `holds` None (not known: a device that is only starting): as before.
 
 Root causes hide their consequences: a change of a hidden alarm is told all the same, with `suppressed` and the root's id.
 Flood: more than ten raised within ten minutes; then only critical ones are told one by one, and the rest by one `alarmFlood`
@@ -125,8 +125,7 @@ def _turned(before: Standing, condition: Condition, kind: AlarmKind, now: float)
     if kind.raise_at is not None:
         # no condition at all says False; a condition whose value is not known says nothing
         holds = holds if condition.value is None else kind.holds(condition.value, before.condition)
-    if holds is None:
-        return before
+    holds = before.condition if holds is None else holds
     after = before if holds == before.condition else replace(before, condition=holds, since=now)
     if after.condition != after.raised and now >= after.since + _delay(kind, after):
         number = after.number + (1 if after.condition else 0)

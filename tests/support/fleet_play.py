@@ -195,6 +195,14 @@ class FleetBench:
         self.pass_s(2.0)
         return self
 
+    def open_without_dispenser(self) -> FleetBench:
+        """Latched: everything else is well."""
+        for device in Device:
+            self.agent.take(e.DeviceOnline(device))
+        self.hear(link.LinkUp())
+        self.pass_s(2.0)
+        return self
+
     def pass_s(self, seconds: float) -> None:
         """Time passes, in small steps, with everything that falls due in it."""
         until = self.world.clock.now() + seconds
