@@ -74,6 +74,9 @@ class Attendant:
     def tick(self) -> None:
         for desk in self._desks:
             desk.tick()
+        if self._post.news:
+            self._post.news = False
+            self._look_soon()
         now = self._post.now
         if any(at is not None and now >= at for at in self._moments()):
             self._look()

@@ -142,6 +142,7 @@ class DesiredDesk:
     def _set_facts(self) -> None:
         self._post.configuration_version = self._memory.active.version
         self._post.configuration_rolled_back = self._memory.verdict == "rolledBack"
+        self._post.news = True
 
     def _report(self) -> None:
         memory = self._memory

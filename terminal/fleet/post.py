@@ -53,6 +53,8 @@ class Post:
     configuration_version: int = 0
     configuration_rolled_back: bool = False
     wear: dict[str, Score] = field(default_factory=dict)
+    news: bool = False
+    """A desk has changed something of the above: worth a look."""
 
     @property
     def state(self) -> State:
