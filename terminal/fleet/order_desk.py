@@ -115,8 +115,21 @@ class OrderDesk:
         fault = "replayed" if first is not None else self._fault_now(found)
         if fault:
             self._refuse(Refusal(fault, found.command_id, found.command), first)
+        elif (read := self._read(found)) is not None:
+            self._book.note(found, read)
         elif self._book.note(found, Outcome("received")):
             self._begin(self._book.open[found.command_id])
+
+    def _read(self, order: Order) -> Outcome | None:
+        """What only reads has no effect that its receipt would have to precede: one transaction, one message."""
+        match order.command:
+            case "status":
+                return Outcome("succeeded", "SUCC", data=self._means.status())
+            case "counters":
+                return Outcome("succeeded", "SUCC", data=self._means.counters())
+            case "journalRange":
+                return Outcome("succeeded", "SUCC", data=self._means.journal(order.parameters["from"], order.parameters["to"]))
+        return None
 
     def _refuse(self, refusal: Refusal, first: Mapping[str, Any] | None = None) -> None:
         self._means.refused("cmd", refusal.reason)
@@ -136,13 +149,6 @@ class OrderDesk:
     def _begin(self, opened: OpenOrder) -> None:
         order, state = opened.order, self._post.state
         match order.command:
-            case "status":
-                self._end(opened, Outcome("succeeded", "SUCC", data=self._means.status()))
-            case "counters":
-                self._end(opened, Outcome("succeeded", "SUCC", data=self._means.counters()))
-            case "journalRange":
-                found = self._means.journal(order.parameters["from"], order.parameters["to"])
-                self._end(opened, Outcome("succeeded", "SUCC", data=found))
             case "cancel":
                 self._cancel(opened)
             case "enterService" | "leaveService":
