@@ -29,6 +29,7 @@ from terminal.compose import recovered_from
 from terminal.core.events import Started
 from terminal.core.model import Device, State
 from terminal.fleet.build import attendant_of
+from terminal.fleet.order_desk import RESTART_EXIT
 from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
@@ -72,7 +73,8 @@ class Life:
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
-            world.broke("noException", "the agent ended by itself")
+            if self.agent.exit_code != RESTART_EXIT:
+                world.broke("noException", "the agent ended by itself")
         except StoreFailed as error:
             if self.agent is not None:
                 world.broke("noException", f"a failing store ended the agent: {error}")
@@ -121,7 +123,7 @@ class Life:
                 Surroundings(self),
                 restart_worker=lambda device: workers[device].restart(),
                 picture=lambda device, done: False,
-                keys={},
+                keys=world.centre_keys,
             )
         )
         agent.take(Started(recovered))
