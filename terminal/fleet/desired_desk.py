@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from terminal.adapters import link_events as link
-from terminal.adapters.journal import Entry
+from terminal.adapters.journal import Entry, plain_text
 from terminal.adapters.outbox import Outgoing
 from terminal.config import ConfigError
 from terminal.core import events as e
@@ -89,7 +89,7 @@ class DesiredDesk:
         try:
             config = overlaid(self._start.table, found.configuration, self._start.base)
         except ConfigError as error:
-            self._remember(replace(self._memory, newest=found.version, verdict="rejected", reason=str(error)[:256]), found.issued_by)
+            self._remember(replace(self._memory, newest=found.version, verdict="rejected", reason=_sayable(error)), found.issued_by)
             return
         if config == self._start.config:
             version = Version(found.version, found.configuration)
@@ -151,3 +151,11 @@ class DesiredDesk:
         self._told = memory
         data = {"version": memory.newest, "state": memory.verdict, "active": memory.active.version, "reason": memory.reason}
         self._post.agent.ports.link.retain("reported", "ConfigurationReported", {**data, "at": self._post.at})
+
+
+def _sayable(error: ConfigError) -> str:
+    """The sentence may quote what was desired, and that may be anything."""
+    try:
+        return plain_text(str(error)[:256], "reason")
+    except ValueError:
+        return "a value that must not be written down"

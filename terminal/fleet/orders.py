@@ -168,8 +168,8 @@ def signature_fault(data: Mapping[str, Any], keys: Keys, prefix: bytes) -> str:
 
 
 def integers_only(value: Any) -> bool:
-    """No float anywhere: two programs do not write the same one alike."""
-    if isinstance(value, float):
+    """No float anywhere: two programs do not write the same one alike. No integer that some JSON reader would make a float of."""
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**53):
         return False
     if isinstance(value, Mapping):
         return all(integers_only(item) for item in value.values())

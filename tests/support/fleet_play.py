@@ -226,14 +226,6 @@ class FleetBench:
         self.hear(link.OrderArrived(message["data"]))
         return str(message["data"]["commandId"])
 
-    def order_data(self, data: dict[str, Any]) -> None:
-        """As it is."""
-        self.hear(link.OrderArrived(data))
-
-    def desired_data(self, data: dict[str, Any]) -> None:
-        """As it is."""
-        self.hear(link.DesiredArrived(data))
-
     def restart(self, **how: Any) -> FleetBench:
         """This life ends here; the next one begins on the same disk."""
         self.store.close()

@@ -111,6 +111,7 @@ def test_what_was_out_of_service_before_need_not_be_in_service_after(bench: Flee
         ({"timeouts": {"input_s": "soon"}}, "timeouts.input_s must be a number"),
         ({"timeouts": []}, "timeouts cannot be set from afar"),
         ({"terminal": {"language": "fr"}}, "terminal.language must be one of terminal.languages"),
+        ({"terminal": {"language": 6222020200113}}, "a value that must not be written down"),
         ({"fleet": {"healthy_s": 1}}, "fleet.healthy_s cannot be set from afar"),
     ],
 )
@@ -138,6 +139,8 @@ def test_forged_replayed_and_anothers(bench: FleetBench) -> None:
     desire(bench, 0, LIMIT)
     assert reason() == "malformed"
     desire(bench, 4, {"face": {"threshold": "0.4"}}, colour="red")
+    assert reason() == "malformed"
+    desire(bench, 4, {"timeouts": {"input_s": 10**400}})
     assert reason() == "malformed"
     theirs = CENTRE.desired("bank/v1/B001/T0002", 4, LIMIT, bench.world.wall())["data"]
     bench.hear(link.DesiredArrived(theirs))
