@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def contract_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def contract_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """What the terminal publishes and what the bank answers in this process fits docs/schemas, in every test.
 
     A test of the transport alone, whose messages are placeholders, says so with the mark `placeholders`.
@@ -57,7 +57,7 @@ def contract_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(BankHost, "handle", handled)
     if request.node.get_closest_marker("placeholders") is None:
         monkeypatch.setattr(MqttSession, "publish", published)
-    yield
+    yield recorder
     for listener in listeners:
         listener.close()
     assert recorder.faults == [], "the contract (docs/schemas) was broken"

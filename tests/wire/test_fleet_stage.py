@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from contract import Recorder
 
 from simulators.control import Control
 from simulators.stage.setting import BRANCH, TERMINAL, Options, Stage
@@ -46,7 +47,7 @@ def outcome(bank: Control, order: str) -> dict[str, Any]:
     return dict(ended[-1])
 
 
-def test_orders_over_the_wire(tmp_path: Path) -> None:
+def test_orders_over_the_wire(tmp_path: Path, contract_kept: Recorder) -> None:
     picture = tmp_path / "dispenser.jpg"
     picture.write_bytes(JPEG)
     with staged(tmp_path / "stage", cameras=(("cashDispenser", str(picture)),), fleet={"telemetry_s": 5.0}) as stage:
@@ -77,9 +78,13 @@ def test_orders_over_the_wire(tmp_path: Path) -> None:
         assert terminal["state"] == "online" and terminal["telemetry"]["agent"]["clockOffsetMs"] is not None
         assert terminal["telemetry"]["refused"].keys() <= {"cmd/wrongRole", "cmd/movesNotes"}
         assert bank.call("refusals") == []
+    assert contract_kept.seen.keys() >= {
+        *("state ATMDeviceReport", "telemetry TelemetryReport", "event GlobalStatusChanged", "event SecurityEvent"),
+        *("cmd ATMDeviceControl", "cmd/resp ATMDeviceControlResult", "ack ATMCompletionAcknowledgement", "reported ConfigurationReported"),
+    }, "they were held against the contract"
 
 
-def test_a_restart_and_a_configuration_over_the_wire(tmp_path: Path) -> None:
+def test_a_restart_and_a_configuration_over_the_wire(tmp_path: Path, contract_kept: Recorder) -> None:
     with staged(tmp_path / "stage", bank_acknowledges="txn,audit,alarm") as stage:
         bank = stage.hand("bank")
         restart = bank.call("order", base=BASE, command="restartAgent")
@@ -97,6 +102,7 @@ def test_a_restart_and_a_configuration_over_the_wire(tmp_path: Path) -> None:
             return shown if '"applied"' in shown else ""
 
         wait(changed, "the configuration was not applied")
+    assert contract_kept.seen["desired ConfigurationDesired"] == 1 and contract_kept.seen["reported ConfigurationReported"] >= 2
 
 
 def test_beside_a_monitor_the_bank_acknowledges_transactions_alone(tmp_path: Path) -> None:
