@@ -72,7 +72,8 @@ def test_orders_at_any_moment_change_nothing_about_money(monkeypatch: pytest.Mon
     centre, unrest, course = Centre(), ending.unrest, World.play
 
     def quiet(world: World) -> str:
-        return "closed by the centre" if centre.opens(world) else unrest(world)
+        closed = centre.opens(world)
+        return unrest(world) or ("closed by the centre" if closed else "")
 
     def played(world: World) -> None:
         centre.begin(world)
