@@ -6,6 +6,7 @@ not take stops the step: the state stays as it was, nothing after it leaves, and
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,10 @@ from terminal.core.views import View, view_of
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
-FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown)
+FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown, e.StopRequested)
+STOP_WITHIN_S = 240.0
+"""A customer who does not come to an end is left behind after that, unless a dispense is open: its outcome is waited for."""
+FAILED = 1
 
 Item = e.Event | Callable[[], None]
 
@@ -93,7 +97,7 @@ class Alone:
         """Nobody looks."""
 
     def heard(self, event: link.LinkEvent) -> None:
-        sys.stderr.write(f"bank link: {event}\n")
+        _complain(f"bank link: {event}")
 
     def tick(self) -> None:
         """Nothing is due."""
@@ -136,42 +140,55 @@ class Agent:
         self.state = state
         self.inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._badge = badge
-        self._ports: Ports | None = None
+        self.ports: Ports
+        """Plugged in before the first event."""
+        self._children: tuple[WorkerPort | PagePort | AttendantPort, ...] = ()
         self._timer: tuple[int, float] | None = None
         self._requests: dict[str, c.Authorise | c.FetchTemplate] = {}
         self._shown: tuple[View, int] | None = None
         self._seq = 0
         self._running = True
         self._attendant: AttendantPort = Alone()
+        self._stop_at: float | None = None
         self.exit_code = 0
-
-    @property
-    def ports(self) -> Ports:
-        assert self._ports is not None, "the agent runs with its ports plugged in"
-        return self._ports
+        """0: ended as asked. 1: to be started again."""
 
     def plug(self, ports: Ports) -> None:
-        self._ports = ports
+        self.ports = ports
+        self._children = (*ports.workers.values(), ports.page)
 
     def attend(self, attendant: AttendantPort) -> None:
         """After `plug`, before the first event."""
         self._attendant = attendant
+        self._children = (*self._children, attendant)
 
-    def stop(self) -> None:
-        self.inbox.put(self._stop)
+    def stop(self, at_once: bool = False) -> None:
+        """Serve who is there, then end; `at_once`: end between two events. For signal handlers and other threads."""
+        self.inbox.put(self._end if at_once else self._stop)
 
     def _stop(self) -> None:
+        if self._stop_at is None:
+            self._stop_at = self.ports.clock.now() + STOP_WITHIN_S
+        self.take(e.StopRequested())
+
+    def _end(self) -> None:
         self._running = False
 
-    def run(self) -> None:
+    def run(self, pulse: Callable[[], None] = lambda: None) -> None:
+        """`pulse` is called at least every second while the loop goes round: for a watchdog."""
         while self._running:
             self.run_once(LONGEST_WAIT_S)
+            pulse()
 
     def run_once(self, longest_s: float) -> None:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
-        now = self.ports.clock.now()
-        deadlines = [port.next_deadline() for port in self._children()]
-        due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
+        clock = self.ports.clock
+        now = clock.now()
+        due = [at for child in self._children if (at := child.next_deadline()) is not None]
+        if self._timer is not None:
+            due.append(self._timer[1])
+        if self._stop_at is not None:
+            due.append(self._stop_at)
         first = min(due, default=now + longest_s)
         wait = max(0.0, min(longest_s, first - now))
         try:
@@ -180,7 +197,7 @@ class Agent:
             pass
         else:
             self._do(item)
-        if self.ports.clock.now() >= first:
+        if clock.now() >= first:
             self.elapse()
 
     def elapse(self) -> None:
@@ -188,11 +205,10 @@ class Agent:
         if self._timer is not None and self.ports.clock.now() >= self._timer[1]:
             serial, self._timer = self._timer[0], None
             self.take(e.TimerExpired(serial))
-        for port in self._children():
-            port.tick()
-
-    def _children(self) -> list[WorkerPort | PagePort | AttendantPort]:
-        return [*self.ports.workers.values(), self.ports.page, self._attendant]
+        for child in self._children:
+            child.tick()
+        if self._stop_at is not None and self.ports.clock.now() >= self._stop_at and self.state.open_dispense is None:
+            self._end()
 
     def _do(self, item: Item) -> None:
         if isinstance(item, e.Event):
@@ -230,7 +246,7 @@ class Agent:
 
     def _store_failed(self, error: StoreFailed) -> bool:
         """False when it was known."""
-        sys.stderr.write(f"journal: {error}\n")
+        _complain(f"journal: {error}")
         self.ports.trace.note("fault", "storeFailed", self.state.phase.value)
         if self.state.store_failed:
             return False
@@ -246,6 +262,9 @@ class Agent:
                 )
                 if outgoing:
                     self.ports.link.notify()
+            case c.EndAgent(failed=failed):
+                self.exit_code = FAILED if failed else self.exit_code
+                self._end()
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
@@ -286,7 +305,8 @@ class Agent:
             case link.LinkDown(reason=reason, final=final):
                 self.take(e.LinkDown(reason))
                 if final:  # its thread has ended for good: only a new process brings it back
-                    self.leave(1)
+                    self.exit_code = FAILED
+                    self._stop()
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
                 if command is not None and self.state.pending.get(BANK) == command.request_id:
@@ -304,12 +324,19 @@ class Agent:
 
     def leave(self, exit_code: int) -> None:
         """End the loop after this event; whoever started the process starts it again, or not, by its code."""
-        self.exit_code, self._running = exit_code, False
+        self.exit_code = exit_code
+        self._end()
 
     @property
     def resting(self) -> bool:
         """Between customers."""
         return self.state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE)
+
+
+def _complain(sentence: str) -> None:
+    """Whoever listened may be gone (a closed pipe): no reason to leave a customer alone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _late(type_: str, data: Mapping[str, Any]) -> e.LateResponseArrived:

@@ -57,6 +57,20 @@ class BankSection:
 
 
 @dataclass(frozen=True, slots=True)
+class KeystoreSection:
+    """Absent section: keys in files, data at rest not sealed. `passphrase`: "credential:NAME" or "fd:NUMBER", else `passphrase_file`.
+
+    With `pkcs11_module` a token opens it, and the passphrase is its user PIN.
+    """
+
+    file: Path
+    passphrase: str = ""
+    passphrase_file: Path | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSection:
     """A cassette: `initial` counts only until the journal has its first checkpoint."""
 
@@ -140,6 +154,7 @@ class Config:
     printer: PrinterSection
     kiosk: KioskSection = field(default_factory=KioskSection)
     face: FaceSection | None = None
+    keystore: KeystoreSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     fleet: FleetSection = field(default_factory=FleetSection)
     centre: CentreSection = field(default_factory=CentreSection)
@@ -283,6 +298,20 @@ def _check_bank(config: Config) -> Refusals:
     ]
 
 
+def _check_keystore(config: Config) -> Refusals:
+    keystore = config.keystore
+    if keystore is None:
+        return []
+    return [
+        (bool(keystore.passphrase) == (keystore.passphrase_file is not None), "keystore: passphrase or passphrase_file, one of the two"),
+        (
+            bool(keystore.passphrase) and not re.fullmatch(r"credential:[A-Za-z0-9_.-]+|fd:[0-9]+", keystore.passphrase),
+            'keystore.passphrase must be "credential:NAME" or "fd:NUMBER"; a file is named in keystore.passphrase_file',
+        ),
+        ((keystore.pkcs11_module is None) != (not keystore.pkcs11_token), "keystore: pkcs11_module and pkcs11_token go together"),
+    ]
+
+
 def _check_cash(config: Config) -> Refusals:
     cash = config.cash
     return [
@@ -321,4 +350,11 @@ def _check_fleet(config: Config) -> Refusals:
     return fleet_refusals(config.fleet, config.centre, config.inspection, config.cash.low_threshold, face_camera)
 
 
-_CHECKS = {"terminal": _check_terminal, "bank": _check_bank, "cash": _check_cash, "devices": _check_devices, "fleet": _check_fleet}
+_CHECKS = {
+    "terminal": _check_terminal,
+    "bank": _check_bank,
+    "keystore": _check_keystore,
+    "cash": _check_cash,
+    "devices": _check_devices,
+    "fleet": _check_fleet,
+}

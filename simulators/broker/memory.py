@@ -7,6 +7,7 @@ what is queued dies with it; a message without a subscriber is acknowledged with
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -223,6 +224,7 @@ def _wanted(session: Session, topic: str) -> bool:
     return any(_matches(one, topic) for one in session.filters)
 
 
+@functools.lru_cache(maxsize=1024)
 def _matches(filter_: str, topic: str) -> bool:
     """`+` is one level; `#` is not used here."""
     if filter_ == topic:

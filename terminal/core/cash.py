@@ -136,7 +136,12 @@ def _mix(units: Units, amount_minor: int, max_notes: int) -> tuple[int, ...] | N
 
 def payable(units: Sequence[CashUnit], amounts_minor: Sequence[int], max_notes: int) -> tuple[int, ...]:
     """Those amounts that the cassettes can really pay."""
-    return tuple(amount for amount in amounts_minor if mix(units, amount, max_notes) is not None)
+    return _payable(tuple(units), tuple(amounts_minor), max_notes)
+
+
+@lru_cache(maxsize=64)
+def _payable(units: Units, amounts_minor: tuple[int, ...], max_notes: int) -> tuple[int, ...]:
+    return tuple(amount for amount in amounts_minor if _mix(units, amount, max_notes) is not None)
 
 
 def possible(result: DispenserResult, quantities: Sequence[int]) -> bool:

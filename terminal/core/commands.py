@@ -52,6 +52,13 @@ class StartTimer(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class EndAgent(Command):
+    """Nobody is being served: the process may end. `failed`: it is to be started again, as its journal does not take entries any more."""
+
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore(Command):
     """An event that this phase does not expect: reported, nothing changed."""
 

@@ -46,6 +46,11 @@ class ServiceOrdered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StopRequested(Event):
+    """The agent is to end: the customer who is there is served to the end, nobody after."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pressed(Event):
     """The customer chose an option of the view on the screen now (stale presses are dropped before)."""
 

@@ -219,6 +219,7 @@ class State:
     link_up: bool = False
     store_failed: bool = False
     closed_by_operator: bool = False
+    stopping: bool = False
     latch: Latch | None = None
     last_transaction: int = 0
     card_present: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from terminal.core import cash
 from terminal.core.authorising import fail
-from terminal.core.commands import Command, Dispense, PrintReceipt
+from terminal.core.commands import Command, Dispense, EndAgent, PrintReceipt
 from terminal.core.customer import begin
 from terminal.core.events import (
     CardInserted,
@@ -145,5 +145,7 @@ def on_ejected(state: State, event: CardRemoved) -> Step:
 
 
 def on_not_taken_yet(state: State, event: TimerExpired) -> Step:
-    """No reader here can swallow a card: go on asking."""
+    """No reader here can swallow a card: go on asking. An agent that is to end leaves it where its owner can still take it."""
+    if state.stopping:
+        return goto(state, Phase.OUT_OF_SERVICE, EndAgent(state.store_failed))
     return goto(state, Phase.EJECTING, seconds=state.config.timeouts.take_card_s, hint="takeCardNow")

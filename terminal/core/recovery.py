@@ -6,11 +6,12 @@ Pure: the agent reads the entries since the last checkpoint (`checkpoint` or `tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult, Units
 from terminal.core.model import Latch, OpenDispense
+from terminal.core.values import as_dict
 
 CHECKPOINTS = ("checkpoint", "transactionSettled")
 
@@ -83,7 +84,7 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
 
 
 def units_to_json(units: Units) -> list[dict[str, Any]]:
-    return [asdict(unit) for unit in units]
+    return [as_dict(unit) for unit in units]
 
 
 def units_from_json(data: Sequence[Mapping[str, Any]]) -> Units:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from terminal.core import cash
 from terminal.core.cash import DispenserResult, Outcome
-from terminal.core.commands import AskLastStatus, Command, InitialiseDispenser, Outgoing, Record, ReleaseCard
+from terminal.core.commands import AskLastStatus, Command, EndAgent, InitialiseDispenser, Outgoing, Record, ReleaseCard
 from terminal.core.events import (
     CardInserted,
     CardRemoved,
@@ -22,6 +22,7 @@ from terminal.core.events import (
     LinkUp,
     ServiceOrdered,
     Started,
+    StopRequested,
     StoreFailed,
     TimerExpired,
 )
@@ -32,6 +33,8 @@ from terminal.core.values import replace
 
 LAST_STATUS_S = 30.0
 INITIALISE_S = 30.0
+END_AFTER_S = 60.0
+"""From resting with a journal that failed to the end of the process: a disk that stays full costs a restart a minute, not a loop."""
 TOLD = (Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING)
 
 
@@ -40,6 +43,8 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
     reasons = []
     if state.store_failed:
         reasons.append("journalFailed")
+    if state.stopping:
+        reasons.append("stopping")
     if state.latch is not None:
         reasons.append("cashOutLatched" if state.latch.reason == "outcomeUnknown" else "cashDispenser")
     if (not online(state, Device.DISPENSER) or not state.dispenser_ready) and "cashDispenser" not in reasons:
@@ -71,7 +76,9 @@ def rest(state: State, *commands: Command) -> Step:
         report = {"globalStatus": status, "reasons": list(reasons)}
         said = record("serviceChanged", None, **report)
         commands = (*commands, Record(said.entries, (Outgoing("audit", "GlobalStatusChanged", report),)))
-    return goto(state, phase, *commands)
+    if state.stopping:
+        return goto(state, phase, *commands, EndAgent(state.store_failed))
+    return goto(state, phase, *commands, seconds=END_AFTER_S if state.store_failed else None)
 
 
 def reconsider(state: State, *commands: Command) -> Step:
@@ -265,6 +272,19 @@ def on_store_failed(state: State, event: StoreFailed) -> Step:
         commands = (*commands, release)
     failure = Failure("journalFailed", "take" if state.card_present else "none", "inDoubt" if state.open_dispense else "notDebited")
     return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s, failure=failure)
+
+
+def on_store_still_failed(state: State, event: TimerExpired) -> Step:
+    """Only a new process can trust the disk again (or find that it cannot)."""
+    return stay(state, EndAgent(failed=True))
+
+
+def on_stop_requested(state: State, event: StopRequested) -> Step:
+    """Between customers at once; else when the one who is there has gone. Twice changes nothing."""
+    state = replace(state, stopping=True)
+    if state.phase is Phase.UNKNOWN:
+        return stay(state, EndAgent(failed=False))
+    return rest(state) if state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE) else stay(state)
 
 
 def on_late_response(state: State, event: LateResponseArrived) -> Step:

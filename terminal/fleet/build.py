@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -44,6 +45,12 @@ def centre_keys(config: Config) -> Keys:
     return {key.id: read_centre_key(key.file) for key in config.centre.key}
 
 
+def _to_log(sentence: str) -> None:
+    """Standard error may be closed by whoever started us: that ends nothing."""
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+
+
 def attendant_of(
     config: Config,
     agent: Agent,
@@ -54,7 +61,7 @@ def attendant_of(
     picture: PictureOf,
     keys: Keys,
     start: Start | None = None,
-    say: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr),
+    say: Callable[[str], None] = _to_log,
 ) -> Attendant:
     """The agent's ports must be plugged in. `start` None: nothing is configured from afar."""
     ports = agent.ports

@@ -18,8 +18,8 @@ from terminal.fleet.wear import KINDS, Score
 MIB = 1 << 20
 NEAR_END = "nearEnd"
 CONSUMABLES = frozenset({"paperLow"})
-OWN_DOING = frozenset({"outOfServiceByOperator", "hostUnreachable", "noCash"})
-"""Reasons to be out of service that are no device's fault."""
+NO_FAULT = frozenset({"outOfServiceByOperator", "stopping"})
+"""Reasons to be out of service that are nobody's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _cash_conditions(state: State, facts: Facts) -> Iterator[Condition]:
 def _agent_conditions(state: State, facts: Facts) -> Iterator[Condition]:
     reasons = reasons_out_of_service(state)
     starting = any(one.status is DeviceStatus.STARTING for one in state.devices.values())
-    out = service_of(state) == "outOfService" and bool(set(reasons) - {"outOfServiceByOperator"})
+    out = service_of(state) == "outOfService" and bool(set(reasons) - NO_FAULT)
     yield Condition("terminalOutOfService", None, None if out and starting else out, evidence={"reasons": list(reasons)})
     yield Condition("hostUnreachable", None, not state.link_up)
     fullest = max(facts.outbox.items(), key=lambda one: one[1].rows / one[1].capacity, default=None)

@@ -1,14 +1,13 @@
-"""What surrounds the agent, asked when it is told: the page and the workers, the outbox, the disk, the certificate."""
+"""What surrounds the agent, asked when it is told: the page and the workers, the outbox, the disk, the link."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
-
-from cryptography import x509
 
 from terminal.adapters.clock import WallClock
 from terminal.adapters.store import Store
@@ -32,7 +31,7 @@ class Machine:
     children: Mapping[str, Child]
     store: Store
     folder: Path
-    certificate: Path | None
+    certificate_ends: Callable[[], datetime | None]
     wall_clock: WallClock
     clock_offset: Callable[[], int | None]
 
@@ -63,11 +62,6 @@ class Machine:
         return self.clock_offset()
 
     def certificate_days_left(self) -> int | None:
-        """Of the certificate that the next connection will show; None without one, or when it cannot be read (the link says so)."""
-        if self.certificate is None:
-            return None
-        try:
-            found = x509.load_pem_x509_certificate(self.certificate.read_bytes())
-        except (OSError, ValueError):
-            return None
-        return (found.not_valid_after_utc - self.wall_clock()).days
+        """Of the certificate that the last connection was made with; None without one."""
+        ends = self.certificate_ends()
+        return None if ends is None else (ends - self.wall_clock()).days

@@ -55,6 +55,7 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
     e.TimerExpired: lambda n: [e.TimerExpired(n)],
     e.StoreFailed: lambda n: [e.StoreFailed()],
     e.ServiceOrdered: lambda n: [e.ServiceOrdered(False, "c1"), e.ServiceOrdered(True, "c2")],
+    e.StopRequested: lambda n: [e.StopRequested()],
     e.Pressed: lambda n: [
         e.Pressed(option)
         for option in (
@@ -186,7 +187,7 @@ class Node:
         mask = min(s.mask, 4) if not away and (t is None or t.attempt == 1) else s.mask // 4
         transaction = t and (bool(t.transaction_id), t.attempt, t.pin_block is None, not t.field55, t.face, t.baseline is None, t.approved)
         return (
-            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed),
+            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed, s.stopping),
             *(s.latch is None, s.open_dispense is None, mask if typing else 0, s.entry[:2] if typing else ""),
             frozenset((whom, kind) for whom, (_, kind) in self.asked.items() if self.listens(whom, kind)),
             away,
@@ -204,6 +205,8 @@ class Node:
         s = self.state
         if s.phase is Phase.UNKNOWN:
             yield from (e.Started(known) for known in (Recovered(), killed_while_paying()))
+            return
+        if s.stopping and s.phase is Phase.OUT_OF_SERVICE:  # the agent has ended
             return
         for kind in (e.Pressed, e.KeyPressed, e.LinkUp, e.LinkDown, e.CardInserted, e.CardRemoved):
             yield from samples(kind, 0)
@@ -225,6 +228,8 @@ class Node:
             yield from (e.DeviceLost(device, "workerLost") for device in Device if s.phase in MATTERS.get(device, Phase))
         if not s.store_failed and s.phase in (Phase.ENTERING_PIN, Phase.AUTHORISING, Phase.DISPENSING, Phase.PRESENTING):
             yield e.StoreFailed()
+        if s.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE, Phase.AUTHORISING, Phase.EJECTING):
+            yield e.StopRequested()
 
 
 @dataclass(slots=True)

@@ -10,12 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
 
 from terminal.adapters.keys import KeyFileError, read_centre_key
 from terminal.adapters.outbox import Outgoing
@@ -36,21 +33,14 @@ class Child:
     starts: int
 
 
-def certificate(path: Path, days: int) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "T0001")])
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - timedelta(days=1), NOW + timedelta(days=days, hours=1))
-    path.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store.open(tmp_path / "t.sqlite", "T0001", "B001", wall_clock=lambda: NOW)
 
 
-def machine(store: Store, folder: Path, pem: Path | None = None, page: Child | None = None) -> Machine:
+def machine(store: Store, folder: Path, ends: datetime | None = None, page: Child | None = None) -> Machine:
     children = {"cardReader": Child(5, 3), "page": page or Child(7, 1)}
-    return Machine(children, store, folder, pem, lambda: NOW, lambda: -250)
+    return Machine(children, store, folder, lambda: ends, lambda: NOW, lambda: -250)
 
 
 def test_what_the_machine_says(store: Store, tmp_path: Path) -> None:
@@ -66,15 +56,9 @@ def test_what_the_machine_says(store: Store, tmp_path: Path) -> None:
 
 
 def test_days_of_a_certificate(store: Store, tmp_path: Path) -> None:
-    pem = tmp_path / "terminal.pem"
     assert machine(store, tmp_path).certificate_days_left() is None
-    assert machine(store, tmp_path, pem).certificate_days_left() is None
-    pem.write_text("rubbish")
-    assert machine(store, tmp_path, pem).certificate_days_left() is None
-    certificate(pem, 20)
-    assert machine(store, tmp_path, pem).certificate_days_left() == 20
-    certificate(pem, -1)
-    assert machine(store, tmp_path, pem).certificate_days_left() == -1
+    assert machine(store, tmp_path, NOW + timedelta(days=20, hours=1)).certificate_days_left() == 20
+    assert machine(store, tmp_path, NOW - timedelta(hours=1)).certificate_days_left() == -1
 
 
 def test_a_value_is_kept_with_what_it_belongs_to(store: Store, tmp_path: Path) -> None:

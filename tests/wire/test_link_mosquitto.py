@@ -32,8 +32,9 @@ from paho.mqtt.properties import Properties
 
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.journal import Entry
-from terminal.adapters.link_config import LinkConfig, TlsFiles
+from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import BadMessage, LateResponse, LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed, ResponseArrived
+from terminal.adapters.link_tls import TlsFiles
 from terminal.adapters.outbox import Bounds, OutboxClass, Outgoing
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.shipper import ShippingPolicy

@@ -86,8 +86,7 @@ def unrest(world: World) -> str:
         world.slot.remove()
         return "a card was in the slot"
     if state.store_failed:
-        world.end_life(1.0, power=False)  # an operator's or a watchdog's restart: the journal could not be written
-        return "the journal failed"
+        return "the journal failed: the agent is about to end, and is started again"
     if state.phase not in (Phase.IDLE, Phase.OUT_OF_SERVICE):
         return f"the session is in {state.phase.value}"
     if state.phase is Phase.OUT_OF_SERVICE and not excused(world):

@@ -73,8 +73,9 @@ class Life:
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
-            if self.agent.exit_code != RESTART_EXIT:
+            if self.agent.exit_code != RESTART_EXIT and not (self.agent.state.store_failed and self.agent.exit_code):
                 world.broke("noException", "the agent ended by itself")
+            world.tell("agent", "ends, to be started again")
         except StoreFailed as error:
             if self.agent is not None:
                 world.broke("noException", f"a failing store ended the agent: {error}")
@@ -146,10 +147,20 @@ class Life:
             self.store.close()
         world.look_at({"screen": "dark"})
 
+    def untie(self) -> None:
+        """Everything of it that holds another part of it lets go."""
+        for child in self.children.values():
+            vars(child.pipe).clear()
+            vars(child).clear()
+        for one in (self.agent, self.link, self):
+            if one is not None:
+                vars(one).clear()
+
     def waiting_messages(self) -> int:
         """How many messages the bank has not acknowledged."""
         assert self.store is not None
-        return sum(level.rows for klass, level in self.store.outbox_levels().items() if klass != "telemetry")
+        rows: int = self.store._database.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        return rows
 
     def runs_now(self, *, workers: bool) -> bool:
         """Is it this process (or one of its workers) that runs at this moment?"""

@@ -25,7 +25,7 @@ class Runaway(BaseException):
 class Task:
     """A process, or a thread of one."""
 
-    __slots__ = ("_let", "dead", "done", "name", "token")
+    __slots__ = ("_let", "dead", "done", "name", "resume", "token")
 
     def __init__(self, name: str, main: Callable[[], object], on_end: Callable[[], object], hub: greenlet) -> None:
         self.name = name
@@ -43,10 +43,7 @@ class Task:
             on_end()
 
         self._let = greenlet(run, hub)  # not a child of whoever happens to start it
-
-    def resume(self) -> None:
-        self.token += 1
-        self._let.switch()
+        self.resume = self._let.switch
 
     @property
     def current(self) -> bool:
@@ -132,18 +129,20 @@ class Scheduler:
 
     def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Until `stop()` holds, nothing is planned any more, or that moment has come."""
-        planned = self._planned
+        planned, pop = self._planned, heapq.heappop
         while planned and not stop():
             if planned[0][0] > until:
                 self.now = until
                 return
-            at, _, what, token = heapq.heappop(planned)
-            self.now = max(self.now, at)
+            at, _, what, token = pop(planned)
+            if at > self.now:
+                self.now = at
             self.count_step()
             if not isinstance(what, Task):
                 what()
             elif what.token == token and not what.done:
                 self.current = what
+                what.token += 1
                 what.resume()
                 self.current = None
 

@@ -53,6 +53,7 @@ from terminal.config import (
     TerminalSection,
     UnitSection,
 )
+from terminal.config_fleet import FleetSection
 from terminal.core.model import Timeouts
 from terminal.sealed_box import public_bytes
 from terminal.workers.services.card import CardSetting
@@ -140,6 +141,7 @@ class Setting:
                 PrinterSection(here),
                 face=FaceSection("nowhere", FACE_FROM_MINOR) if face else None,
                 timeouts=TIMEOUTS,
+                fleet=FleetSection(telemetry_s=20.0),
             )
         return self._configs[key]
 
@@ -204,11 +206,18 @@ COSTLY = (
     ("simulators.crypto.emv", "icc_master_key"),
     ("simulators.crypto.emv", "session_key"),
     ("simulators.crypto.emv", "application_cryptogram"),
+    ("simulators.crypto.emv", "arpc_method1"),
     ("simulators.crypto.dukpt_aes", "initial_key"),
     ("simulators.crypto.dukpt_aes", "working_key"),
     ("simulators.devices.pinpad_vault", "unwrap"),
-    ("simulators.bank.__main__", "decrypt_pin"),
     ("drivers.emv.oda", "PublicKey.recover"),
+    ("drivers.emv.reading", "parse"),
+    ("drivers.emv.reading", "parse_one"),
+    ("drivers.emv.reading", "parse_dol"),
+    ("drivers.emv.selection", "parse_one"),
+    ("drivers.emv.session", "parse"),
+    ("drivers.emv.cryptogram", "parse"),
+    ("drivers.emv.issuer", "parse"),
 )
 """Functions without memory of what they were asked: module, name."""
 OPEN = "open_box"

@@ -1,16 +1,24 @@
 """Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
-directly, idle devices are looked at less often.
+directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened.
 
 The eighth (`Schedule.whole`) takes the long way, and so does every story that is retold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import terminal.adapters.link_loop as link_loop
+import terminal.adapters.store as store
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
+from terminal.adapters.outbox import ACKNOWLEDGED, Bounds, Level, OutboxClass, OutboxRow, Outgoing, Stamp, levels
+from terminal.adapters.outbox_sender import Outbox
+from terminal.adapters.telemetry import TelemetryFile
 from terminal.workers.services import dispenser, pin_pad, printer
 from terminal.workers.wire import decode, encode
 
@@ -38,6 +46,8 @@ class ShortWire:
         self._held.clear()
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
+        store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
+        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[attr-defined]
 
     def encode(self, message: Any) -> bytes:
         if not self.on:
@@ -48,6 +58,37 @@ class ShortWire:
 
     def decode(self, line: bytes) -> Any:
         return self._held[line] if line.startswith(b"@") else decode(line)
+
+
+class NoTelemetry:
+    """In the place of `terminal.adapters.telemetry.TelemetryFile`."""
+
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, bounds: Bounds, now: datetime) -> None:
+        self._level = Level(0, bounds.telemetry, 0)
+
+    def append(self, messages: Sequence[Outgoing], stamp: Stamp) -> None:
+        assert not messages, "the core has begun to send telemetry: the short way must carry it"
+
+    def level(self) -> Level:
+        return self._level
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class OneFileOutbox(Outbox):
+    """`terminal.adapters.outbox_sender.Outbox` where nobody stores telemetry."""
+
+    def _connect_telemetry(self, path: Path) -> sqlite3.Connection:
+        return self._main
+
+    def pending(self, klass: OutboxClass, after: tuple[int, int], limit: int) -> list[OutboxRow]:
+        return [] if klass == "telemetry" else super().pending(klass, after, limit)
+
+    def levels(self) -> dict[OutboxClass, Level]:
+        return {**levels(self._main, ACKNOWLEDGED, self._bounds), "telemetry": Level(0, self._bounds.telemetry, 0)}
 
 
 class DirectPage:

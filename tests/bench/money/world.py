@@ -86,7 +86,8 @@ class World:
 
     def _build(self) -> None:
         schedule = self.schedule
-        self.disk = Disk(self._setting.new_folder(), self._setting.blank, chance_of(schedule.seed, "disk"))
+        chance = chance_of(schedule.seed, "disk")
+        self.disk = Disk(self._setting.new_folder(), self._setting.blank, chance, telemetry=schedule.whole)
         kinds = (2, 1, 3, 4) if schedule.swapped else (1, 2, 3, 4)
         cassettes = [Cassette(f"CNY {DENOMINATIONS[kind - 1] // 100}", schedule.counts[kind - 1], kind, 2) for kind in kinds]
         options = Options(last_status_survives=schedule.survives, latency=schedule.latency)
@@ -347,5 +348,7 @@ class World:
             self.life.end(power=True)
         self.disk.throw_away()
         self.time.forget()
-        for one in (*self.all_lives, *self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
+        for life in self.all_lives:
+            life.untie()
+        for one in (*self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
             vars(one).clear()  # a world is one knot of references: untied here, it does not wait for the collector
