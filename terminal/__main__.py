@@ -17,6 +17,8 @@ from pathlib import Path
 
 from drivers.errors import DeviceError
 from terminal.config import Config, ConfigError, load
+from terminal.fleet.desired_file import Start
+from terminal.fleet.desired_file import start as desired_start
 
 AGAIN = 1
 
@@ -33,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             return _provision(config, arguments)
         if arguments.command == "face":
             return _face(config, arguments)
-        return serve(config, arguments)
+        started = desired_start(arguments.config)
+        return serve(started.config, arguments, started)
     except ConfigError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
@@ -179,10 +182,11 @@ def _journal(config: Config, arguments: argparse.Namespace) -> int:
     return journal_cli.show(store, as_json=arguments.json, kinds=arguments.kind, transaction_id=arguments.transaction, data_keys=keys.data)
 
 
-def serve(config: Config, arguments: argparse.Namespace) -> int:
+def serve(config: Config, arguments: argparse.Namespace, start: Start | None = None) -> int:
     """Run until SIGTERM or Ctrl-C, and then until nobody is being served (a second signal ends at once).
 
-    Exit codes: 0 ended as asked; 1 start it again (a disk or link that only a new process can try anew); 2 a person is needed.
+    Exit codes: 0 ended as asked; 1 start it again (a disk or link that only a new process can try anew); 2 a person is needed;
+    75 start it again: the operations centre ordered it, or a configuration from afar.
     """
     from drivers.transports.base import MonotonicClock
     from terminal.adapters.keys import KeyFileError
@@ -194,7 +198,9 @@ def serve(config: Config, arguments: argparse.Namespace) -> int:
 
     manager = ServiceManager(MonotonicClock())
     try:
-        terminal = compose(config, trace=arguments.trace, page_ready=lambda port: _say(f"kiosk page  http://127.0.0.1:{port}/"))
+        terminal = compose(
+            config, trace=arguments.trace, page_ready=lambda port: _say(f"kiosk page  http://127.0.0.1:{port}/"), start=start
+        )
     except (StoreCorrupt, StoreMismatch) as error:
         return _refuse(str(error))
     except StoreFailed as error:

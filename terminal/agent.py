@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from terminal.adapters import link_events as link
 from terminal.adapters.bank_messages import BankRequest, Sealer, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
+from terminal.adapters.store import Kept
 from terminal.adapters.store_file import StoreFailed
 from terminal.adapters.texts import receipt_lines, view_message
 from terminal.core import commands as c
@@ -58,13 +59,52 @@ class PagePort(Protocol):
 
 
 class JournalPort(Protocol):
-    def append(self, entries: Any, outgoing: Any = ()) -> Any: ...
+    def append(self, entries: Any, outgoing: Any = (), kept: Any = ()) -> Any: ...
 
 
 class LinkPort(Protocol):
     def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str: ...
     def notify(self) -> None: ...
     def report(self, data: Mapping[str, Any]) -> None: ...
+    def retain(self, leaf: str, type_: str, data: Mapping[str, Any]) -> None: ...
+
+
+class AttendantPort(Protocol):
+    """Looks after the terminal beside its customers: health, alarms, the centre's orders (terminal/fleet)."""
+
+    def sent(self, command: c.Command) -> None:
+        """A command to a device or a question to the bank has left."""
+        ...
+
+    def saw(self, event: e.Event, before: State) -> None:
+        """An event was handled; the agent's state is what came of it."""
+        ...
+
+    def heard(self, event: link.LinkEvent) -> None:
+        """From the bank link, what is not the core's."""
+        ...
+
+    def tick(self) -> None: ...
+    def next_deadline(self) -> float | None: ...
+
+
+class Alone:
+    """Nobody attends."""
+
+    def sent(self, command: c.Command) -> None:
+        """Nobody counts it."""
+
+    def saw(self, event: e.Event, before: State) -> None:
+        """Nobody looks."""
+
+    def heard(self, event: link.LinkEvent) -> None:
+        _complain(f"bank link: {event}")
+
+    def tick(self) -> None:
+        """Nothing is due."""
+
+    def next_deadline(self) -> float | None:
+        return None
 
 
 class Inbox(Protocol):
@@ -103,12 +143,13 @@ class Agent:
         self._badge = badge
         self.ports: Ports
         """Plugged in before the first event."""
-        self._children: tuple[WorkerPort | PagePort, ...] = ()
+        self._children: tuple[WorkerPort | PagePort | AttendantPort, ...] = ()
         self._timer: tuple[int, float] | None = None
         self._requests: dict[str, BankRequest] = {}
         self._shown: tuple[View, int] | None = None
         self._seq = self._pressable_from = 0
         self._running = True
+        self._attendant: AttendantPort = Alone()
         self._stop_at: float | None = None
         self.exit_code = 0
         """0: ended as asked. 1: to be started again."""
@@ -116,6 +157,11 @@ class Agent:
     def plug(self, ports: Ports) -> None:
         self.ports = ports
         self._children = (*ports.workers.values(), ports.page)
+
+    def attend(self, attendant: AttendantPort) -> None:
+        """After `plug`, before the first event."""
+        self._attendant = attendant
+        self._children = (*self._children, attendant)
 
     def stop(self, at_once: bool = False) -> None:
         """Serve who is there, then end; `at_once`: end between two events. For signal handlers and other threads."""
@@ -181,15 +227,32 @@ class Agent:
                 self._perform(command)
                 trace.note("command", _name(command), state.phase.value)
         except StoreFailed as error:
-            _complain(f"journal: {error}")
-            trace.note("fault", "storeFailed", state.phase.value)
-            if not self.state.store_failed:
-                self.take(e.StoreFailed())
-                if isinstance(event, FACTS):  # it has happened all the same; only what should have followed was not done
-                    self.take(event)
+            if self._store_failed(error) and isinstance(event, FACTS):
+                self.take(event)  # it has happened all the same; only what should have followed was not done
             return
-        self.state = state
+        before, self.state = self.state, state
         self._show()
+        self._attendant.saw(event, before)
+
+    def record(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing] = (), kept: Sequence[Kept] = ()) -> bool:
+        """For what is not the core's. False when the disk refused: nothing was stored, and the core has heard of it."""
+        try:
+            self.ports.journal.append(entries, outgoing, kept)
+        except StoreFailed as error:
+            self._store_failed(error)
+            return False
+        if outgoing:
+            self.ports.link.notify()
+        return True
+
+    def _store_failed(self, error: StoreFailed) -> bool:
+        """False when it was known."""
+        _complain(f"journal: {error}")
+        self.ports.trace.note("fault", "storeFailed", self.state.phase.value)
+        if self.state.store_failed:
+            return False
+        self.take(e.StoreFailed())
+        return True
 
     def _perform(self, command: c.Command) -> None:
         match command:
@@ -200,15 +263,13 @@ class Agent:
                 )
                 if outgoing:
                     self.ports.link.notify()
-                for message in outgoing:
-                    if message.type == "ATMDeviceReport":
-                        self.ports.link.report(message.data)
             case c.EndAgent(failed=failed):
                 self.exit_code = FAILED if failed else self.exit_code
                 self._end()
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
+                self._attendant.sent(command)
                 self._ask_bank(command)
             case c.ManageFace():
                 try:
@@ -217,11 +278,13 @@ class Agent:
                     self.inbox.put(e.RequestFailed(command.request_id, "unsendable"))
             case c.PrintReceipt():
                 lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
+                self._attendant.sent(command)
                 self.ports.workers[command.device].send(replace(command, lines=lines))
             case c.EnrolFace():
                 sealer = self.ports.sealer
                 self.ports.workers[command.device].send(replace(command, recipient_key=sealer.public_key, key_id=sealer.key_id))
             case c.DeviceCommand():
+                self._attendant.sent(command)
                 self.ports.workers[command.device].send(command)
 
     def _ask_bank(self, command: BankRequest) -> None:
@@ -272,7 +335,12 @@ class Agent:
             case link.LateResponse(type=type_, data=data):
                 self.take(_late(type_, data))
             case _:
-                _complain(f"bank link: {event}")
+                self._attendant.heard(event)
+
+    def leave(self, exit_code: int) -> None:
+        """End the loop after this event; whoever started the process starts it again, or not, by its code."""
+        self.exit_code = exit_code
+        self._end()
 
     @property
     def resting(self) -> bool:

@@ -27,6 +27,10 @@ from terminal.config import Config, ConfigError
 from terminal.core.events import Started
 from terminal.core.model import Device, State
 from terminal.core.recovery import CHECKPOINTS, Recovered, recover
+from terminal.fleet.build import attendant_of, centre_keys, picture_outcome
+from terminal.fleet.desired_file import Start
+from terminal.fleet.surroundings import Child, Machine
+from terminal.workers.cameras import InspectionCameras
 from terminal.workers.page import PageProcess
 from terminal.workers.supervisor import WorkerProcess
 
@@ -106,10 +110,10 @@ def recovered_from(store: Store, config: Config) -> Recovered:
     return known
 
 
-def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], None]) -> Terminal:
-    """Everything is opened here; the workers' processes start with the agent's first tick."""
+def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], None], start: Start | None = None) -> Terminal:
+    """Everything is opened here; the workers' processes start with the agent's first tick. `start`: how the configuration came about."""
     clock = MonotonicClock()
-    keys = keys_of(config)
+    centre, keys = centre_keys(config), keys_of(config)
     store = open_store(config, keys)
     try:
         recovered = recovered_from(store, config)
@@ -138,6 +142,21 @@ def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], N
     file_trace = FileTrace(trace, clock) if trace else NoTrace()
     ports = Ports(clock, utc_now, store, link, sealer, workers, page, file_trace)
     agent.plug(ports)
+    children: dict[str, Child] = {**{device.value: worker for device, worker in workers.items()}, "page": page}
+    machine = Machine(children, store, config.terminal.store.parent, lambda: link.certificate_ends, utc_now, lambda: link.clock_offset_ms)
+    cameras = InspectionCameras({one.device: one.source for one in config.inspection.camera}, agent.inbox.put)
+    agent.attend(
+        attendant_of(
+            config,
+            agent,
+            store,
+            machine,
+            restart_worker=lambda device: workers[device].restart(),
+            picture=lambda device, done: cameras.take(device.value, lambda data: done(picture_outcome(device, data))),
+            keys=centre,
+            start=start,
+        )
+    )
     agent.take(Started(recovered))
     link.start()
     return Terminal(agent, ports, store, link)

@@ -84,10 +84,19 @@ class BankLink:
 
     def report(self, data: Mapping[str, Any]) -> None:
         """What the retained `state` message says beside `online`, now and after every reconnection. ValueError as in `request`."""
-        encode_envelope(id_="0" * 36, source=self._config.base, type_="ATMDeviceReport", time="0" * 24, data=data)
-        self._loop.report = dict(data)
-        self._loop.report_changed = True
+        self.retain("state", "ATMDeviceReport", data)
+
+    def retain(self, leaf: str, type_: str, data: Mapping[str, Any]) -> None:
+        """A retained message of ours on ``{base}/{leaf}``, now and after every reconnection. ValueError as in `request`."""
+        encode_envelope(id_="0" * 36, source=self._config.base, type_=type_, time="0" * 24, data=data)
+        self._loop.documents = {**self._loop.documents, leaf: (type_, dict(data))}
+        self._loop.changed.add(leaf)
         self._loop.wake.set()
+
+    @property
+    def clock_offset_ms(self) -> int | None:
+        """How far the bank's clock is ahead of ours (terminal/adapters/link_inbound.py); None before it was heard."""
+        return self._loop.clock_offset_ms
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Publish `offline`, disconnect, end the thread. False when it did not end in time (it is a daemon). Idempotent."""

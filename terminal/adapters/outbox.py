@@ -26,7 +26,7 @@ from terminal.adapters.journal import canonical, plain, plain_text
 OutboxClass = Literal["txn", "audit", "alarm", "telemetry"]
 CLASSES: tuple[OutboxClass, ...] = get_args(OutboxClass)
 ACKNOWLEDGED: tuple[OutboxClass, ...] = ("txn", "alarm", "audit")
-LEAVES = ("txn", "event", "alarm", "telemetry")
+LEAVES = ("txn", "event", "alarm", "telemetry", "cmd/resp")
 ALARM_PERCENT = 80
 BUSY_TIMEOUT_S = 5.0
 MAX_DATA_BYTES = MAX_MESSAGE_BYTES - 2_048
@@ -44,7 +44,7 @@ CREATE TABLE outbox (
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be stored with the event that causes it. `topic_leaf`: txn, event, alarm, telemetry.
+    """A message to be stored with the event that causes it. `topic_leaf`: txn, event, alarm, telemetry, cmd/resp.
 
     `expires_s` (from now) only for telemetry: the bank's cumulative acknowledgement would stop at a gap.
     """

@@ -10,12 +10,13 @@ nothing at it is made anew, under another name, and moved there when whole.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from drivers.secret import Secret
 from terminal.adapters import journal, journal_chain, resealing, store_file
@@ -41,6 +42,18 @@ from terminal.adapters.store_file import StoreFailed, StoreOptions, leaves_doubt
 from terminal.adapters.telemetry import TelemetryFile
 
 LAST_TRANSACTION_NUMBER = 99_999_999
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value that is remembered beside the journal, under a name within a space: JSON; None forgets it.
+
+    For what must survive a restart and is not history: standing alarms, the orders already seen, wear.
+    """
+
+    space: str
+    name: str
+    value: Any
 
 
 class Store:
@@ -106,23 +119,26 @@ class Store:
         """Sentences about what was not as left: telemetry that had to be set aside."""
         return self._telemetry.warnings
 
-    def append(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing] = ()) -> list[int]:
+    def append(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing] = (), kept: Sequence[Kept] = ()) -> list[int]:
         """Store all of it, or nothing; on disk when it returns. The entries' numbers.
 
         SecretInJournal / ValueError before anything is written. Telemetry goes to its own file afterwards, unsynced; when
         that fails it is dropped and counted.
         """
-        kept = [Entry(plain_text(e.kind, "kind"), _plain_id(e.transaction_id), plain(e.data, e.kind)) for e in entries]
+        written = [Entry(plain_text(e.kind, "kind"), _plain_id(e.transaction_id), plain(e.data, e.kind)) for e in entries]
         sent = [message.checked() for message in outgoing]
+        values = [(one.space, one.name, None if one.value is None else journal.canonical(plain(one.value, one.space))) for one in kept]
         moment = self._options.wall_clock()
         durable = [message for message in sent if message.klass != "telemetry"]
         head = self.head
-        if kept or durable:
+        if written or durable or values:
             with self._transaction() as database:
-                for entry in kept:
+                for entry in written:
                     head = self._append_entry(database, entry, iso_ms(moment), head)
                 for message in durable:
                     self._append_message(database, message, Stamp(self.terminal_id, self._options.branch_id, moment, head))
+                for value in values:
+                    _keep(database, *value)
                 mac = journal.head_mac(self._options.head_key, self.terminal_id, *head)
                 database.execute("UPDATE head SET seq = ?, hash = ?, mac = ?", (*head, mac))
         first, self.head = self.head[0] + 1, head
@@ -173,6 +189,11 @@ class Store:
         """Entries in order, read a page at a time. StoreCorrupt for an entry that cannot be read."""
         with named(self._options.path):
             yield from journal.read_entries(self._database, after_seq, kinds, transaction_id, self.sealer)
+
+    def kept(self, space: str) -> dict[str, Any]:
+        """The values of a space by name."""
+        with named(self._options.path):
+            return {name: json.loads(value) for name, value in self._database.execute(_KEPT, (space,))}
 
     def last(self, kind: str) -> JournalEntry | None:
         """The newest entry of `kind`."""
@@ -225,6 +246,18 @@ class Store:
                 # after a failed write or fsync the kernel may have thrown the pages away: a later success would prove nothing
                 self._broken = f"{error} (and nothing was written since)"
             raise
+
+
+_KEPT = "SELECT name, value FROM kept WHERE space = ? ORDER BY name"
+
+
+def _keep(database: sqlite3.Connection, space: str, name: str, value: str | None) -> None:
+    """Inside the caller's transaction."""
+    if value is None:
+        database.execute("DELETE FROM kept WHERE space = ? AND name = ?", (space, name))
+    else:
+        statement = "INSERT INTO kept VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+        database.execute(statement, (space, name, value))
 
 
 def _plain_id(transaction_id: str | None) -> str | None:

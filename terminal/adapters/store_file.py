@@ -21,10 +21,13 @@ FORMAT = "smart-branch-store/1"
 OLDEST_CLOCK = datetime.fromisoformat("2025-01-01T00:00:00+00:00")
 TAIL_CHECKED = 64
 
+KEPT_TABLE = """CREATE TABLE IF NOT EXISTS kept (space TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (space, name))
+  WITHOUT ROWID"""
 STORE_SCHEMA = f"""{SCHEMA}
 CREATE TABLE head (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL, mac TEXT NOT NULL);
 CREATE TABLE journal (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, transaction_id TEXT, data TEXT NOT NULL,
   prev_hash TEXT NOT NULL, hash TEXT NOT NULL);
+{KEPT_TABLE};
 CREATE INDEX journal_kind ON journal (kind, seq);
 CREATE INDEX journal_transaction ON journal (transaction_id, seq) WHERE transaction_id IS NOT NULL;
 CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
@@ -168,5 +171,6 @@ def check(database: sqlite3.Connection, options: StoreOptions) -> None:
         )
     if meta.get("rows_sealed") == "yes" and options.data_keys is None:
         raise StoreMismatch(f"{path}: its rows are sealed, and there is no keystore in the configuration to open them with")
+    database.execute(KEPT_TABLE)  # not in stores of earlier versions
     if reason := journal_chain.tail_fault(database, options.head_key, TAIL_CHECKED, row_sealer(database, options.data_keys)):
         raise StoreCorrupt(f"{path}: {reason}")

@@ -234,6 +234,40 @@ class StopFace(DeviceCommand):
     has_answer = False
 
 
+# --- checks that the centre may order: they move nothing. Sent by the agent's attendant, numbered below 0. Answer: SelfCheckDone
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCardReader(DeviceCommand):
+    device = Device.CARD_READER
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPinPad(DeviceCommand):
+    device = Device.PIN_PAD
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDispenser(DeviceCommand):
+    """STATUS alone."""
+
+    device = Device.DISPENSER
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPrinter(DeviceCommand):
+    """Its status; nothing is printed."""
+
+    device = Device.PRINTER
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFaceVerifier(DeviceCommand):
+    """Are its models there and loaded? No picture is taken."""
+
+    device = Device.FACE
+
+
 # --- the bank: questions that a customer waits for. Never repeated by themselves.
 
 

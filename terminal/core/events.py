@@ -5,6 +5,7 @@ Answers carry the `command_id` (or `request_id`) of what they answer: the core d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drivers.secret import Secret
@@ -34,6 +35,14 @@ class TimerExpired(Event):
 @dataclass(frozen=True, slots=True)
 class StoreFailed(Event):
     """The journal did not take an entry: nothing that should have followed it was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOrdered(Event):
+    """The operations centre wants the terminal in or out of service. `order_id` is for the journal."""
+
+    in_service: bool
+    order_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +234,15 @@ class DispenserInitialised(Event):
 @dataclass(frozen=True, slots=True)
 class ReceiptPrinted(Event):
     command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheckDone(Event):
+    """`findings`: names and plain values, nothing of a customer."""
+
+    command_id: int
+    device: Device
+    findings: Mapping[str, str | int | bool]
 
 
 # --- the bank

@@ -44,13 +44,14 @@ class Recovered:
     units: Units = ()
     latch: Latch | None = None
     last_transaction: int = 0
+    closed_by_operator: bool = False
     open_transaction: OpenTransaction | None = None
     open_dispense: OpenDispense | None = None
 
 
 def recover(lines: Iterable[JournalLine]) -> Recovered:
     """Fold the entries since the last checkpoint."""
-    first_start, last = True, 0
+    first_start, last, closed = True, 0, False
     units: Units = ()
     latch: Latch | None = None
     open_transaction: OpenTransaction | None = None
@@ -60,6 +61,9 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
         if line.kind in CHECKPOINTS:
             first_start, units, latch, last = False, units_from_json(data["units"]), latch_from_json(data["latch"]), data["lastTransaction"]
             open_transaction = open_dispense = None
+            closed = data.get("closedByOperator", False)  # not in journals of earlier versions
+        elif line.kind in ("serviceLeft", "serviceEntered"):
+            closed = line.kind == "serviceLeft"
         elif line.kind in ("transactionStarted", "faceServiceStarted"):
             last = max(last, data["number"])
         elif line.kind == "authorisationRequested":
@@ -73,7 +77,7 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
                 transaction_id, data["amountMinor"], tuple(data["quantities"]), result_from_json(data["baseline"]), data["cardData"]
             )
             open_transaction = None
-    return Recovered(first_start, units, latch, last, open_transaction, open_dispense)
+    return Recovered(first_start, units, latch, last, closed, open_transaction, open_dispense)
 
 
 # --- values <-> JSON, with names as everywhere outside the code

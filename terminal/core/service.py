@@ -20,6 +20,7 @@ from terminal.core.events import (
     LateResponseArrived,
     LinkDown,
     LinkUp,
+    ServiceOrdered,
     Started,
     StopRequested,
     StoreFailed,
@@ -55,6 +56,8 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
         reasons.append("cardReader")
     if not online(state, Device.PIN_PAD):
         reasons.append("pinPad")
+    if state.closed_by_operator:
+        reasons.append("outOfServiceByOperator")
     if not state.link_up:
         reasons.append("hostUnreachable")
     if not reasons and not cash.payable(state.units, state.config.presets_minor, state.config.max_notes):
@@ -75,7 +78,7 @@ def rest(state: State, *commands: Command) -> Step:
         state = replace(state, reported=status)
         report = {"globalStatus": status, "reasons": list(reasons)}
         said = record("serviceChanged", None, **report)
-        commands = (*commands, Record(said.entries, (Outgoing("audit", "ATMDeviceReport", report),)))
+        commands = (*commands, Record(said.entries, (Outgoing("audit", "GlobalStatusChanged", report),)))
     if state.stopping:
         return goto(state, phase, *commands, EndAgent(state.store_failed))
     return goto(state, phase, *commands, seconds=END_AFTER_S if state.store_failed else None)
@@ -102,6 +105,7 @@ def on_started(state: State, event: Started) -> Step:
         state,
         units=state.config.units if known.first_start else known.units,
         latch=known.latch,
+        closed_by_operator=known.closed_by_operator,
         last_transaction=known.last_transaction,
         devices=MappingProxyType(devices),
         language=state.config.language,
@@ -236,9 +240,7 @@ def on_device_lost(state: State, event: DeviceLost) -> Step:
 
 def on_device_gave_up(state: State, event: DeviceGaveUp) -> Step:
     state = with_device(state, event.device, DeviceStatus.HARDWARE_ERROR, "restartsUsedUp")
-    alarm = {"alarm": "deviceOutOfService", "device": event.device.value}
-    said = record("deviceGaveUp", None, device=event.device.value)
-    return reconsider(state, Record(said.entries, (Outgoing("alarm", "ATMExceptionAdvice", alarm),)))
+    return reconsider(state, record("deviceGaveUp", None, device=event.device.value))
 
 
 def on_device_noted(state: State, event: DeviceNoted) -> Step:
@@ -251,6 +253,13 @@ def on_link_up(state: State, event: LinkUp) -> Step:
 
 def on_link_down(state: State, event: LinkDown) -> Step:
     return reconsider(replace(state, link_up=False))
+
+
+def on_service_ordered(state: State, event: ServiceOrdered) -> Step:
+    """A customer who is being served is served to the end; nobody after that one is begun with. A restart changes nothing of it."""
+    kind = "serviceEntered" if event.in_service else "serviceLeft"
+    ordered = record(kind, None, orderId=event.order_id)
+    return reconsider(replace(state, closed_by_operator=not event.in_service), ordered)
 
 
 def on_store_failed(state: State, event: StoreFailed) -> Step:

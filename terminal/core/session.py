@@ -220,6 +220,7 @@ EVERYWHERE: Mapping[type[e.Event], Row] = {
     e.DispenserInitialised: Row(service.on_dispenser_initialised, (P.IDLE,)),
     e.LinkUp: Row(service.on_link_up, (P.IDLE,)),
     e.LinkDown: Row(service.on_link_down, (P.OUT_OF_SERVICE,)),
+    e.ServiceOrdered: Row(service.on_service_ordered, (P.IDLE, P.OUT_OF_SERVICE)),
     e.LateResponseArrived: Row(service.on_late_response, ()),
     e.StoreFailed: Row(service.on_store_failed, (P.FAILED,)),
     e.StopRequested: Row(service.on_stop_requested, (P.OUT_OF_SERVICE,)),

@@ -15,7 +15,7 @@ from drivers.transports.base import Clock
 from terminal.core.commands import DeviceCommand
 from terminal.core.events import NOT_SENT, CommandFailed, DeviceGaveUp, DeviceLost, Event, FaceProgress
 from terminal.core.model import Device
-from terminal.workers.children import Child, Spawn, Supervised
+from terminal.workers.children import Child, Restarts, Spawn, Supervised
 from terminal.workers.wire import WireError, decode, encode
 
 HEARTBEAT_LIMIT_S = 15.0  # longer than any service may block while it opens or looks at its device (the PIN pad: 8 s)
@@ -56,6 +56,14 @@ class WorkerProcess(Supervised):
             return
         if command.has_answer:
             self._in_flight[command.command_id] = self._clock.now() + command.deadline_s + GRACE_S
+
+    def restart(self) -> None:
+        """Ordered by a person: with a fresh budget, also after it was given up."""
+        self._restarts = Restarts(self._clock)
+        if self._child is not None:
+            self._child.kill()
+        else:
+            self._start_at = self._clock.now()
 
     def tick(self) -> None:
         """Deadlines, heartbeat, due restarts. Called by the agent's loop."""

@@ -205,10 +205,10 @@ def test_the_journal_comes_before_the_dispense_and_before_the_request() -> None:
     assert order == ["authorisationRequested", "ATMWithdrawalRequest", "dispenseIntended", "Dispense"]
     assert bench.log[-1] == "dispenseAnswered+transactionSettled"
     assert [(out.klass, out.topic_leaf, out.type) for out in bench.journal.outgoing] == [
-        ("audit", "event", "ATMDeviceReport"),
+        ("audit", "event", "GlobalStatusChanged"),
         ("txn", "txn", "ATMWithdrawalCompletionAdvice"),
     ]
-    assert bench.link.notified == 2 and bench.link.reports == [{"globalStatus": "INSV", "reasons": []}]
+    assert bench.link.notified == 2 and bench.journal.outgoing[0].data == {"globalStatus": "INSV", "reasons": []}
 
 
 def test_the_request_is_made_of_the_message_and_the_time_limit() -> None:
@@ -386,7 +386,7 @@ def test_told_to_stop_between_customers_it_ends_at_once() -> None:
     bench.agent.stop()
     bench.drain()
     assert not running(bench) and bench.agent.exit_code == 0
-    assert bench.link.reports[-1] == {"globalStatus": "OUTS", "reasons": ["stopping"]}, "the bank hears why"
+    assert bench.journal.outgoing[-1].data == {"globalStatus": "OUTS", "reasons": ["stopping"]}, "the bank hears why"
     assert bench.page.views[-1]["screen"] == "outOfService"
 
 

@@ -87,6 +87,7 @@ def test_a_worker_is_told_device_commands_and_says_only_what_is_a_devices_to_say
     own = {"DeviceOnline", "DeviceLost", "DeviceNoted", "CommandFailed", "CommandDone", "CardInserted", "CardRemoved", "KeyPressed"} | {
         "FaceProgress",
         "FaceEnrolled",
+        "SelfCheckDone",
     }
     assert set(REGISTRY) == (orders - {"DeviceCommand"}) | answers | own
     for name in ("AuthorisationAnswered", "Pressed", "Started", "StoreFailed", "TimerExpired", "Record", "Authorise"):

@@ -40,7 +40,7 @@ from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.placeholders]
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "bank/v1/B001/T0001"
 PATIENCE_S = 20.0

@@ -25,7 +25,11 @@ from terminal.adapters.outbox import Outgoing
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 
-pytestmark = [pytest.mark.wire, pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates")]
+pytestmark = [
+    pytest.mark.wire,
+    pytest.mark.placeholders,
+    pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificates"),
+]
 BASE = "bank/v1/B001/T0001"
 QUICK = ShippingPolicy(resend_s=0.5, resend_max_s=1.0, drain_per_s=500.0)
 PASSPHRASE = Secret(b"correct horse battery")

@@ -262,6 +262,24 @@ def test_restarts_are_used_up_and_the_device_is_given_up() -> None:
         rig.until_event(not_sent(number))
 
 
+def test_a_restart_by_order_has_a_fresh_budget_also_after_it_was_given_up() -> None:
+    with worker() as rig:
+        rig.until_event(ONLINE)
+        starts, pid = rig.worker.starts, rig.pid()
+        rig.worker.restart()
+        rig.until_event(ONLINE, 2)
+        assert rig.worker.starts == starts + 1 and rig.pid() != pid
+        for _ in range(BUDGET[0]):
+            before = rig.events.count(ONLINE)
+            rig.do(CRASH)
+            rig.until(lambda before=before: rig.events.count(ONLINE) > before or e.DeviceGaveUp(Device.DISPENSER) in rig.events)  # type: ignore[misc]
+            rig.clock.skipped += 60.0
+        rig.until_event(e.DeviceGaveUp(Device.DISPENSER))
+        before = rig.events.count(ONLINE)
+        rig.worker.restart()
+        rig.until_event(ONLINE, before + 1)
+
+
 def test_a_command_before_its_turn_starts_the_worker() -> None:
     """The face verifier waits its turn, unless a customer wants it before."""
     rig = Rig()

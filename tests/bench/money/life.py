@@ -18,7 +18,7 @@ from money.inbox import MemoryInbox, MemoryThread, MemoryWake
 from money.lines import Line as SerialLine
 from money.lines import LineStream
 from money.network import MemorySession
-from money.ports import TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
+from money.ports import Surroundings, TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
 from money.sched import Task
 from money.shortcut import DirectPage
 from money.stops import stop_child
@@ -30,6 +30,8 @@ from terminal.agent import Agent, Ports
 from terminal.compose import recovered_from
 from terminal.core.events import Started
 from terminal.core.model import Device, State
+from terminal.fleet.build import attendant_of
+from terminal.fleet.order_desk import RESTART_EXIT
 from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
@@ -74,9 +76,9 @@ class Life:
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
-            if not (self.agent.state.store_failed and self.agent.exit_code):
+            if self.agent.exit_code != RESTART_EXIT and not (self.agent.state.store_failed and self.agent.exit_code):
                 world.broke("noException", "the agent ended by itself")
-            world.tell("agent", "ends, to be started again: its journal failed")
+            world.tell("agent", "ends, to be started again")
         except StoreFailed as error:
             if self.agent is not None:
                 world.broke("noException", f"a failing store ended the agent: {error}")
@@ -114,6 +116,17 @@ class Life:
                 {device: TappedWorker(self, port) for device, port in workers.items()},
                 TappedPage(self, page),
                 TappedTrace(self),
+            )
+        )
+        agent.attend(
+            attendant_of(
+                world.config,
+                agent,
+                self.store,
+                Surroundings(self),
+                restart_worker=lambda device: workers[device].restart(),
+                picture=lambda device, done: False,
+                keys=world.centre_keys,
             )
         )
         agent.take(Started(recovered))

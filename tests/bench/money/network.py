@@ -13,6 +13,7 @@ from money.inbox import MemoryWake
 from money.sched import Scheduler
 from simulators.bank.faults import Faults, sending
 from simulators.bank.host import BankHost
+from simulators.bank.messages import base_and_leaf
 from simulators.broker.memory import HOP_S, BrokerDown, Connection, MemoryBroker, Packet
 from terminal.adapters.mqtt import Acked, Arrived, Connected, Ended, Happening, MqttOptions, MqttUnreachable, Subscribed
 
@@ -97,7 +98,7 @@ class MemorySession:
 class BankAtBroker:
     """The bank's host with its disk (`store`) behind the broker. A crash loses what was not committed, and all answers on their way."""
 
-    LEAVES = ("auth", "txn", "event", "alarm", "telemetry", "state")
+    LEAVES = ("auth", "txn", "event", "alarm", "telemetry", "state", "cmd/resp")
     THINKS_S = 0.05
     RECONNECT_S = 0.5
 
@@ -175,7 +176,7 @@ class BankAtBroker:
             return
         if life != self.lives or not self.alive or self.faults.down:
             return
-        base, leaf = packet.topic.rsplit("/", 1)
+        base, leaf = base_and_leaf(packet.topic)
         self.point(f"bank<{leaf}")
         if life != self.lives:
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from terminal.adapters.store import Store
 from terminal.core import commands as c
+from terminal.fleet.health import Depth
 
 if TYPE_CHECKING:
     from money.life import Life
@@ -16,12 +17,12 @@ class TappedJournal:
     def __init__(self, life: Life, store: Store) -> None:
         self._life, self._store = life, store
 
-    def append(self, entries: Any, outgoing: Any = ()) -> Any:
+    def append(self, entries: Any, outgoing: Any = (), kept: Any = ()) -> Any:
         life, disk = self._life, self._life.world.disk
-        name = ",".join(entry.kind for entry in entries)
+        name = ",".join(entry.kind for entry in entries) or ",".join(message.type for message in outgoing)
         life.point(f"journal<{name}")
         disk.before_append(self._store)
-        numbers = self._store.append(entries, outgoing)
+        numbers = self._store.append(entries, outgoing, kept)
         told = life.world.perhaps_told if disk.lies else life.world.told
         told.update(message.klass for message in outgoing)
         disk.after_append(self._store)
@@ -80,6 +81,34 @@ class TappedLink:
 
     def report(self, data: Mapping[str, Any]) -> None:
         self._port.report(data)
+
+    def retain(self, leaf: str, type_: str, data: Mapping[str, Any]) -> None:
+        self._port.retain(leaf, type_, data)
+
+
+class Surroundings:
+    """terminal.fleet.post.Surroundings: what is not looked at here is not known."""
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    def page(self) -> str:
+        return "online"
+
+    def restarts(self) -> Mapping[str, int]:
+        return {}
+
+    def outbox(self) -> Mapping[str, Depth]:
+        return {}
+
+    def disk_free_bytes(self) -> int | None:
+        return None
+
+    def clock_offset_ms(self) -> int | None:
+        return self._life.link.clock_offset_ms if self._life.link is not None else None
+
+    def certificate_days_left(self) -> int | None:
+        return None
 
 
 class TappedTrace:

@@ -40,6 +40,9 @@ LOOK_S = 2.0
 
 
 class World:
+    centre_keys: Mapping[str, Any] = {}
+    """Who may give orders: nobody, but in tests/bench/test_money_orders.py."""
+
     def __init__(self, schedule: Schedule, setting: Setting, *, story: bool = False) -> None:
         self.schedule, self._setting = schedule, setting
         self.chance = chance_of(schedule.seed, "world")
