@@ -82,12 +82,15 @@ def _random(seed: int, number: int, report: Path | None) -> tuple[dict[str, Any]
     pairs = coverage.pairs(tally.taken)
     sys.stdout.write(
         f"{tally.schedules} schedules from seed {seed}, {tally.virtual_s / 3600:.0f} hours of virtual time, {tally.struck.total()} faults"
-        f" struck, the agent ended {tally.kills} times\n"
+        f" struck, {tally.effects.total()} of them were felt, the agent ended {tally.kills} times\n"
         f"latched until a person counted: {tally.latched['outcomeUnknown']} in doubt, {tally.latched['dispenserFault']} dispenser faults\n"
         f"(state, event) pairs of the table taken: {pairs.taken} of {pairs.of}\n"
     )
     for pair in pairs.missing:
         sys.stdout.write(f"  never taken: {pair}\n")
+    idle = sorted(set(tally.struck) - set(tally.effects))
+    for kind in idle:
+        sys.stdout.write(f"  never felt: {kind}, which struck {tally.struck[kind]} times\n")
     if report is not None:
         coverage.random_page(report, tally, seed)
     figures = {
@@ -97,6 +100,7 @@ def _random(seed: int, number: int, report: Path | None) -> tuple[dict[str, Any]
         "latched": dict(tally.latched),
         "pairs_taken": pairs.taken,
         "pairs": pairs.of,
+        "never_felt": len(idle),
     }
     return figures, not tally.violations
 

@@ -13,6 +13,8 @@ def main(argv: list[str] | None = None) -> int:
     up = commands.add_parser("up", help="start everything and serve until Ctrl-C")
     up.add_argument("--kiosk-port", type=int, default=8080)
     up.add_argument("--bench-port", type=int, default=8090)
+    up.add_argument("--monitor-port", type=int, default=8095)
+    up.add_argument("--no-monitor", action="store_true", help="without the operations centre's pages")
     up.add_argument("--folder", type=Path, default=Path(".run"), help="where journal, ledger and logs of this run lie")
     up.add_argument("--keep", action="store_true", help="go on with the journal, ledger and notes of the last run")
     demo = commands.add_parser("demo", help="play a scenario")

@@ -6,9 +6,10 @@ not take stops the step: the state stays as it was, nothing after it leaves, and
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from terminal.adapters import link_events as link
 from terminal.adapters.bank_messages import BankRequest, Sealer, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
+from terminal.adapters.store import Kept
 from terminal.adapters.store_file import StoreFailed
 from terminal.adapters.texts import receipt_lines, view_message
 from terminal.core import commands as c
@@ -30,7 +32,10 @@ from terminal.core.views import view_of
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
-FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown)
+FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, e.LinkDown, e.StopRequested)
+STOP_WITHIN_S = 240.0
+"""A customer who does not come to an end is left behind after that, unless a dispense is open: its outcome is waited for."""
+FAILED = 1
 
 Item = e.Event | Callable[[], None]
 
@@ -54,13 +59,52 @@ class PagePort(Protocol):
 
 
 class JournalPort(Protocol):
-    def append(self, entries: Any, outgoing: Any = ()) -> Any: ...
+    def append(self, entries: Any, outgoing: Any = (), kept: Any = ()) -> Any: ...
 
 
 class LinkPort(Protocol):
     def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str: ...
     def notify(self) -> None: ...
     def report(self, data: Mapping[str, Any]) -> None: ...
+    def retain(self, leaf: str, type_: str, data: Mapping[str, Any]) -> None: ...
+
+
+class AttendantPort(Protocol):
+    """Looks after the terminal beside its customers: health, alarms, the centre's orders (terminal/fleet)."""
+
+    def sent(self, command: c.Command) -> None:
+        """A command to a device or a question to the bank has left."""
+        ...
+
+    def saw(self, event: e.Event, before: State) -> None:
+        """An event was handled; the agent's state is what came of it."""
+        ...
+
+    def heard(self, event: link.LinkEvent) -> None:
+        """From the bank link, what is not the core's."""
+        ...
+
+    def tick(self) -> None: ...
+    def next_deadline(self) -> float | None: ...
+
+
+class Alone:
+    """Nobody attends."""
+
+    def sent(self, command: c.Command) -> None:
+        """Nobody counts it."""
+
+    def saw(self, event: e.Event, before: State) -> None:
+        """Nobody looks."""
+
+    def heard(self, event: link.LinkEvent) -> None:
+        _complain(f"bank link: {event}")
+
+    def tick(self) -> None:
+        """Nothing is due."""
+
+    def next_deadline(self) -> float | None:
+        return None
 
 
 class Inbox(Protocol):
@@ -97,37 +141,55 @@ class Agent:
         self.state = state
         self.inbox: Inbox = queue.SimpleQueue() if inbox is None else inbox
         self._badge = badge
-        self._ports: Ports | None = None
+        self.ports: Ports
+        """Plugged in before the first event."""
+        self._children: tuple[WorkerPort | PagePort | AttendantPort, ...] = ()
         self._timer: tuple[int, float] | None = None
         self._requests: dict[str, BankRequest] = {}
         self._shown: tuple[View, int] | None = None
         self._seq = self._pressable_from = 0
         self._running = True
+        self._attendant: AttendantPort = Alone()
+        self._stop_at: float | None = None
         self.exit_code = 0
-
-    @property
-    def ports(self) -> Ports:
-        assert self._ports is not None, "the agent runs with its ports plugged in"
-        return self._ports
+        """0: ended as asked. 1: to be started again."""
 
     def plug(self, ports: Ports) -> None:
-        self._ports = ports
+        self.ports = ports
+        self._children = (*ports.workers.values(), ports.page)
 
-    def stop(self) -> None:
-        self.inbox.put(self._stop)
+    def attend(self, attendant: AttendantPort) -> None:
+        """After `plug`, before the first event."""
+        self._attendant = attendant
+        self._children = (*self._children, attendant)
+
+    def stop(self, at_once: bool = False) -> None:
+        """Serve who is there, then end; `at_once`: end between two events. For signal handlers and other threads."""
+        self.inbox.put(self._end if at_once else self._stop)
 
     def _stop(self) -> None:
+        if self._stop_at is None:
+            self._stop_at = self.ports.clock.now() + STOP_WITHIN_S
+        self.take(e.StopRequested())
+
+    def _end(self) -> None:
         self._running = False
 
-    def run(self) -> None:
+    def run(self, pulse: Callable[[], None] = lambda: None) -> None:
+        """`pulse` is called at least every second while the loop goes round: for a watchdog."""
         while self._running:
             self.run_once(LONGEST_WAIT_S)
+            pulse()
 
     def run_once(self, longest_s: float) -> None:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
-        now = self.ports.clock.now()
-        deadlines = [port.next_deadline() for port in self._children()]
-        due = [at for at in (*deadlines, self._timer[1] if self._timer else None) if at is not None]
+        clock = self.ports.clock
+        now = clock.now()
+        due = [at for child in self._children if (at := child.next_deadline()) is not None]
+        if self._timer is not None:
+            due.append(self._timer[1])
+        if self._stop_at is not None:
+            due.append(self._stop_at)
         first = min(due, default=now + longest_s)
         wait = max(0.0, min(longest_s, first - now))
         try:
@@ -136,7 +198,7 @@ class Agent:
             pass
         else:
             self._do(item)
-        if self.ports.clock.now() >= first:
+        if clock.now() >= first:
             self.elapse()
 
     def elapse(self) -> None:
@@ -144,11 +206,10 @@ class Agent:
         if self._timer is not None and self.ports.clock.now() >= self._timer[1]:
             serial, self._timer = self._timer[0], None
             self.take(e.TimerExpired(serial))
-        for port in self._children():
-            port.tick()
-
-    def _children(self) -> list[WorkerPort | PagePort]:
-        return [*self.ports.workers.values(), self.ports.page]
+        for child in self._children:
+            child.tick()
+        if self._stop_at is not None and self.ports.clock.now() >= self._stop_at and self.state.open_dispense is None:
+            self._end()
 
     def _do(self, item: Item) -> None:
         if isinstance(item, e.Event):
@@ -166,15 +227,32 @@ class Agent:
                 self._perform(command)
                 trace.note("command", _name(command), state.phase.value)
         except StoreFailed as error:
-            sys.stderr.write(f"journal: {error}\n")
-            trace.note("fault", "storeFailed", state.phase.value)
-            if not self.state.store_failed:
-                self.take(e.StoreFailed())
-                if isinstance(event, FACTS):  # it has happened all the same; only what should have followed was not done
-                    self.take(event)
+            if self._store_failed(error) and isinstance(event, FACTS):
+                self.take(event)  # it has happened all the same; only what should have followed was not done
             return
-        self.state = state
+        before, self.state = self.state, state
         self._show()
+        self._attendant.saw(event, before)
+
+    def record(self, entries: Sequence[Entry], outgoing: Sequence[Outgoing] = (), kept: Sequence[Kept] = ()) -> bool:
+        """For what is not the core's. False when the disk refused: nothing was stored, and the core has heard of it."""
+        try:
+            self.ports.journal.append(entries, outgoing, kept)
+        except StoreFailed as error:
+            self._store_failed(error)
+            return False
+        if outgoing:
+            self.ports.link.notify()
+        return True
+
+    def _store_failed(self, error: StoreFailed) -> bool:
+        """False when it was known."""
+        _complain(f"journal: {error}")
+        self.ports.trace.note("fault", "storeFailed", self.state.phase.value)
+        if self.state.store_failed:
+            return False
+        self.take(e.StoreFailed())
+        return True
 
     def _perform(self, command: c.Command) -> None:
         match command:
@@ -185,12 +263,13 @@ class Agent:
                 )
                 if outgoing:
                     self.ports.link.notify()
-                for message in outgoing:
-                    if message.type == "ATMDeviceReport":
-                        self.ports.link.report(message.data)
+            case c.EndAgent(failed=failed):
+                self.exit_code = FAILED if failed else self.exit_code
+                self._end()
             case c.StartTimer(serial=serial, seconds=seconds):
                 self._timer = (serial, self.ports.clock.now() + seconds)
             case c.Authorise() | c.FetchTemplate():
+                self._attendant.sent(command)
                 self._ask_bank(command)
             case c.ManageFace():
                 try:
@@ -199,11 +278,13 @@ class Agent:
                     self.inbox.put(e.RequestFailed(command.request_id, "unsendable"))
             case c.PrintReceipt():
                 lines = receipt_lines(command, self.state.config.terminal_id, self.state.config.currency, self.ports.wall_clock())
+                self._attendant.sent(command)
                 self.ports.workers[command.device].send(replace(command, lines=lines))
             case c.EnrolFace():
                 sealer = self.ports.sealer
                 self.ports.workers[command.device].send(replace(command, recipient_key=sealer.public_key, key_id=sealer.key_id))
             case c.DeviceCommand():
+                self._attendant.sent(command)
                 self.ports.workers[command.device].send(command)
 
     def _ask_bank(self, command: BankRequest) -> None:
@@ -239,7 +320,8 @@ class Agent:
             case link.LinkDown(reason=reason, final=final):
                 self.take(e.LinkDown(reason))
                 if final:  # its thread has ended for good: only a new process brings it back
-                    self.exit_code, self._running = 1, False
+                    self.exit_code = FAILED
+                    self._stop()
             case link.ResponseArrived(request_id=request_id, type=type_, data=data):
                 command = self._requests.pop(request_id, None)
                 if command is not None and self.state.pending.get(BANK) == command.request_id:
@@ -253,12 +335,23 @@ class Agent:
             case link.LateResponse(type=type_, data=data):
                 self.take(_late(type_, data))
             case _:
-                sys.stderr.write(f"bank link: {event}\n")
+                self._attendant.heard(event)
+
+    def leave(self, exit_code: int) -> None:
+        """End the loop after this event; whoever started the process starts it again, or not, by its code."""
+        self.exit_code = exit_code
+        self._end()
 
     @property
     def resting(self) -> bool:
         """Between customers."""
         return self.state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE)
+
+
+def _complain(sentence: str) -> None:
+    """Whoever listened may be gone (a closed pipe): no reason to leave a customer alone."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{sentence}\n")
 
 
 def _late(type_: str, data: Mapping[str, Any]) -> e.LateResponseArrived:

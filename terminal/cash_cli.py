@@ -67,7 +67,13 @@ def _with_state(config: Config, change: Change | None, opened: Opened = open_sto
             raise ConfigError("the terminal has not been in service yet: there are no counters")
         if known.open_dispense is not None or known.open_transaction is not None:
             raise ConfigError("a transaction is open: start the terminal, so that it asks the dispenser, before anything is set by hand")
-        state = State(config.core(), units=known.units, latch=known.latch, last_transaction=known.last_transaction)
+        state = State(
+            config.core(),
+            units=known.units,
+            latch=known.latch,
+            last_transaction=known.last_transaction,
+            closed_by_operator=known.closed_by_operator,
+        )
         if change is not None:
             state, record = change(state, store)
             store.append(

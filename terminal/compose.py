@@ -13,7 +13,12 @@ from drivers.transports.base import MonotonicClock
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.clock import utc_now
 from terminal.adapters.keys import CardDataSealer, read_key, read_public_key
-from terminal.adapters.link_config import LinkConfig, TlsFiles
+from terminal.adapters.keystore import Keystore, KeystoreLock
+from terminal.adapters.keystore_locks import PassphraseLock, read_passphrase
+from terminal.adapters.keystore_token import TokenLock
+from terminal.adapters.link_config import LinkConfig
+from terminal.adapters.link_tls import TlsCredentials, TlsFiles, TlsIdentity
+from terminal.adapters.sealing import DataKeys
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 from terminal.adapters.trace import FileTrace, NoTrace
@@ -22,6 +27,10 @@ from terminal.config import Config, ConfigError
 from terminal.core.events import Started
 from terminal.core.model import Device, State
 from terminal.core.recovery import CHECKPOINTS, Recovered, recover
+from terminal.fleet.build import attendant_of, centre_keys, picture_outcome
+from terminal.fleet.desired_file import Start
+from terminal.fleet.surroundings import Child, Machine
+from terminal.workers.cameras import InspectionCameras
 from terminal.workers.page import PageProcess
 from terminal.workers.supervisor import WorkerProcess
 
@@ -46,14 +55,47 @@ class Terminal:
         self.store.close()
 
 
-def open_store(config: Config) -> Store:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Keys:
+    """What the keystore (or key files) hold; `data` None: rows are not sealed."""
+
+    keystore: Keystore | None = None
+    head: Secret[bytes] | None = None
+    data: DataKeys | None = None
+    certificate: bool = False
+
+
+def keystore_of(config: Config) -> Keystore | None:
+    """Not opened yet. LockRefused when the passphrase cannot be had."""
+    section = config.keystore
+    if section is None:
+        return None
+    passphrase = read_passphrase(section.passphrase_file or section.passphrase)
+    lock: KeystoreLock = PassphraseLock(passphrase) if section.pkcs11_module is None else TokenLock(
+        section.pkcs11_module, section.pkcs11_token, passphrase
+    )  # fmt: skip
+    return Keystore(section.file, config.terminal.id, lock)
+
+
+def keys_of(config: Config) -> Keys:
+    """KeyFileError, KeystoreError, LockRefused, each with a sentence; ConfigError for a key that is in two places."""
+    head = read_key(config.terminal.head_key, 32) if config.terminal.head_key else None
+    keystore = keystore_of(config)
+    if keystore is None:
+        return Keys(head=head)
+    contents = keystore.read()
+    certificate = bool(contents.in_state("active", "installed"))
+    if head is not None and contents.head_key is not None and head != contents.head_key:
+        raise ConfigError("terminal.head_key is another key than the one in the keystore; remove the setting")
+    if certificate and config.bank.certificate is not None:
+        raise ConfigError("bank.certificate: the keystore holds the terminal's certificate; remove the setting")
+    return Keys(keystore, contents.head_key or head, contents.sealing, certificate)
+
+
+def open_store(config: Config, keys: Keys | None = None) -> Store:
     section = config.terminal
-    return Store.open(section.store, section.id, section.branch, head_key=journal_head_key(config))
-
-
-def journal_head_key(config: Config) -> Secret[bytes] | None:
-    """The key that seals the journal's head, when one is configured (32 bytes)."""
-    return read_key(config.terminal.head_key, 32) if config.terminal.head_key else None
+    keys = keys_of(config) if keys is None else keys
+    return Store.open(section.store, section.id, section.branch, head_key=keys.head, data_keys=keys.data)
 
 
 def recovered_from(store: Store, config: Config) -> Recovered:
@@ -68,10 +110,11 @@ def recovered_from(store: Store, config: Config) -> Recovered:
     return known
 
 
-def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], None]) -> Terminal:
-    """Everything is opened here; the workers' processes start with the agent's first tick."""
+def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], None], start: Start | None = None) -> Terminal:
+    """Everything is opened here; the workers' processes start with the agent's first tick. `start`: how the configuration came about."""
     clock = MonotonicClock()
-    store = open_store(config)
+    centre, keys = centre_keys(config), keys_of(config)
+    store = open_store(config, keys)
     try:
         recovered = recovered_from(store, config)
         agent = Agent(State(config.core()), config.terminal.demo_badge)
@@ -80,13 +123,13 @@ def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], N
             url=bank.url,
             terminal_id=config.terminal.id,
             branch_id=config.terminal.branch,
-            tls=_tls_files(config),
+            tls=_credentials(config, keys),
             boot_spread_s=bank.boot_spread_s,
             max_backoff_s=bank.max_backoff_s,
             clean_start=bank.clean_start,
             shipping=ShippingPolicy(drain_per_s=bank.drain_per_s),
         )
-        link = BankLink(link_config, config.terminal.store, agent.from_link)
+        link = BankLink(link_config, config.terminal.store, agent.from_link, sealer=store.sealer)
         sealer = CardDataSealer(read_public_key(bank.public_key).hex(), bank.key_id)
     except BaseException:
         store.close()
@@ -99,6 +142,21 @@ def compose(config: Config, *, trace: Path | None, page_ready: Callable[[int], N
     file_trace = FileTrace(trace, clock) if trace else NoTrace()
     ports = Ports(clock, utc_now, store, link, sealer, workers, page, file_trace)
     agent.plug(ports)
+    children: dict[str, Child] = {**{device.value: worker for device, worker in workers.items()}, "page": page}
+    machine = Machine(children, store, config.terminal.store.parent, lambda: link.certificate_ends, utc_now, lambda: link.clock_offset_ms)
+    cameras = InspectionCameras({one.device: one.source for one in config.inspection.camera}, agent.inbox.put)
+    agent.attend(
+        attendant_of(
+            config,
+            agent,
+            store,
+            machine,
+            restart_worker=lambda device: workers[device].restart(),
+            picture=lambda device, done: cameras.take(device.value, lambda data: done(picture_outcome(device, data))),
+            keys=centre,
+            start=start,
+        )
+    )
     agent.take(Started(recovered))
     link.start()
     return Terminal(agent, ports, store, link)
@@ -136,10 +194,12 @@ def _page_arguments(config: Config) -> list[str]:
     return [*arguments, "--frame-origin", kiosk.frame_origin] if kiosk.frame_origin else arguments
 
 
-def _tls_files(config: Config) -> TlsFiles | None:
+def _credentials(config: Config, keys: Keys) -> TlsCredentials | None:
     bank = config.bank
     if not bank.url.startswith("mqtts:"):
         return None
     if bank.ca is None:
         raise ConfigError("bank.ca is needed for mqtts://")
+    if keys.keystore is not None and keys.certificate:
+        return TlsIdentity(bank.ca, keys.keystore)
     return TlsFiles(bank.ca, bank.certificate, bank.private_key)

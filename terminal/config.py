@@ -19,6 +19,7 @@ from typing import Any
 
 from terminal import config_face
 from terminal.config_face import FaceSection
+from terminal.config_fleet import CentreSection, FleetSection, InspectionSection, fleet_refusals
 from terminal.core.cash import CashUnit
 from terminal.core.model import CoreConfig, Timeouts
 
@@ -58,6 +59,20 @@ class BankSection:
 
 
 @dataclass(frozen=True, slots=True)
+class KeystoreSection:
+    """Absent section: keys in files, data at rest not sealed. `passphrase`: "credential:NAME" or "fd:NUMBER", else `passphrase_file`.
+
+    With `pkcs11_module` a token opens it, and the passphrase is its user PIN.
+    """
+
+    file: Path
+    passphrase: str = ""
+    passphrase_file: Path | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSection:
     """A cassette: `initial` counts only until the journal has its first checkpoint."""
 
@@ -72,6 +87,7 @@ class CashSection:
     limit_minor: int
     unit: tuple[UnitSection, ...]
     max_notes: int = 40
+    low_threshold: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +147,11 @@ class Config:
     printer: PrinterSection
     kiosk: KioskSection = field(default_factory=KioskSection)
     face: FaceSection | None = None
+    keystore: KeystoreSection | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
+    fleet: FleetSection = field(default_factory=FleetSection)
+    centre: CentreSection = field(default_factory=CentreSection)
+    inspection: InspectionSection = field(default_factory=InspectionSection)
 
     def core(self) -> CoreConfig:
         """What of it the core must know."""
@@ -164,19 +184,29 @@ def _face_policy(face: FaceSection) -> dict[str, Any]:
 
 def load(path: Path) -> Config:
     """The configuration in `path`, or ConfigError with one sentence."""
+    table = read_table(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return checked(table, path.resolve().parent)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The file as TOML has it."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from None
-    try:
-        config = _section(Config, table, "", path.resolve().parent)
-        _check(config)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+
+
+def checked(table: Mapping[str, Any], base: Path) -> Config:
+    """A configuration from plain tables; `base` is what its paths are relative to. ConfigError."""
+    config = _section(Config, dict(table), "", base)
+    _check(config)
     return typing.cast(Config, config)
 
 
@@ -239,7 +269,7 @@ _PLAIN: Mapping[Any, Callable[[Any, str, Path], Any]] = {
 
 def _check(config: Config) -> None:
     """What types alone cannot say."""
-    for section in ("terminal", "bank", "cash", "devices", "face"):
+    for section in _CHECKS:
         for refused, sentence in _CHECKS[section](config):
             if refused:
                 raise ConfigError(sentence)
@@ -269,6 +299,20 @@ def _check_bank(config: Config) -> Refusals:
         (not isfinite(config.bank.max_backoff_s + config.bank.boot_spread_s + config.bank.drain_per_s), "bank: every time is finite"),
         (min(config.bank.max_backoff_s, config.bank.drain_per_s) <= 0, "bank.max_backoff_s and bank.drain_per_s are above 0"),
         (config.bank.boot_spread_s < 0, "bank.boot_spread_s is not below 0"),
+    ]
+
+
+def _check_keystore(config: Config) -> Refusals:
+    keystore = config.keystore
+    if keystore is None:
+        return []
+    return [
+        (bool(keystore.passphrase) == (keystore.passphrase_file is not None), "keystore: passphrase or passphrase_file, one of the two"),
+        (
+            bool(keystore.passphrase) and not re.fullmatch(r"credential:[A-Za-z0-9_.-]+|fd:[0-9]+", keystore.passphrase),
+            'keystore.passphrase must be "credential:NAME" or "fd:NUMBER"; a file is named in keystore.passphrase_file',
+        ),
+        ((keystore.pkcs11_module is None) != (not keystore.pkcs11_token), "keystore: pkcs11_module and pkcs11_token go together"),
     ]
 
 
@@ -306,10 +350,17 @@ def _check_face(config: Config) -> Refusals:
     return [] if config.face is None else config_face.refusals(config.face)
 
 
+def _check_fleet(config: Config) -> Refusals:
+    face_camera = config.face.camera if config.face else None
+    return fleet_refusals(config.fleet, config.centre, config.inspection, config.cash.low_threshold, face_camera)
+
+
 _CHECKS = {
     "terminal": _check_terminal,
     "bank": _check_bank,
+    "keystore": _check_keystore,
     "cash": _check_cash,
     "devices": _check_devices,
     "face": _check_face,
+    "fleet": _check_fleet,
 }

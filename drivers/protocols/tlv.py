@@ -6,6 +6,7 @@ indefinite lengths are not. ``00`` between objects is padding (annex B1).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -44,6 +45,7 @@ def is_constructed(tag: int) -> bool:
     return bool(_tag_bytes(tag)[0] & 0x20)
 
 
+@functools.lru_cache(maxsize=512)
 def _tag_bytes(tag: int) -> bytes:
     return tag.to_bytes(max(1, (tag.bit_length() + 7) // 8), "big")
 

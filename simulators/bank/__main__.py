@@ -17,6 +17,7 @@ from typing import Any
 
 from simulators.bank.books import Books
 from simulators.bank.cards import CastError, load_cast
+from simulators.bank.centre import HOLDS_S, Centre, load_or_create_centre
 from simulators.bank.faults import Faults
 from simulators.bank.host import BankHost
 from simulators.bank.keys import BankKeys, KeyFileError, load_or_create
@@ -41,8 +42,9 @@ def bank_keys(folder: Path) -> BankKeys:
 class Controls:
     """The verbs of the control wire."""
 
-    def __init__(self, host: BankHost, faults: Faults, link: BankLink) -> None:
+    def __init__(self, host: BankHost, faults: Faults, link: BankLink, centre: Centre) -> None:
         self._host = host
+        self._centre = centre
         self._books = Books(host)
         self._faults = faults
         self._link = link
@@ -60,6 +62,10 @@ class Controls:
             "reset": self._reset,
             **self._faces(),
             "public_key": lambda: self._host.keys.public_hex,
+            "centre_key": lambda: self._centre.public_hex,
+            "order": self._order,
+            "desire": self._desire,
+            "results": self._results,
         }
         if do not in verbs:
             raise ValueError(f"no verb {do}; known are {', '.join(verbs)}")
@@ -104,6 +110,21 @@ class Controls:
             raise ValueError(f"kind is one of {', '.join(ACKNOWLEDGED)}")
         return self._books.messages(kind, most)
 
+    def _order(self, base: str, command: str, parameters: dict[str, Any] | None = None, **how: Any) -> str:
+        """Sign and send; the order's id. `how`: role, by, approved_by, reason, holds_s, command_id."""
+        message = self._centre.order(base, command, parameters or {}, datetime.now(UTC), **how)
+        self._link.send(f"{base}/cmd", message, expiry_s=max(1, int(how.get("holds_s", HOLDS_S))))
+        return str(message["data"]["commandId"])
+
+    def _desire(self, base: str, version: int, configuration: dict[str, Any]) -> None:
+        message = self._centre.desired(base, version, configuration, datetime.now(UTC))
+        self._link.send(f"{base}/desired", message, retain=True)
+
+    def _results(self, command_id: str) -> list[dict[str, Any]]:
+        """Everything a terminal has reported of an order, the newest last."""
+        found = self._books.messages("audit", 1000)
+        return [one["data"] for one in found if one["type"] == "ATMDeviceControlResult" and one["data"].get("commandId") == command_id]
+
     def _skip(self, terminal: str, kind: str, epoch: int, upto: int) -> int:
         with self._host.store.transaction():
             return self._host.inbox.skip(terminal, kind, epoch, upto, datetime.now(UTC))
@@ -132,9 +153,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ca", type=Path, help="certificate authority of the broker, for mqtts")
     parser.add_argument("--cert", type=Path, help="the bank's certificate, for mqtts")
     parser.add_argument("--key", type=Path, help="its private key")
+    parser.add_argument(
+        "--acknowledges",
+        default=",".join(ACKNOWLEDGED),
+        help="classes that this host acknowledges, with commas between them (default: %(default)s); txn beside a monitor",
+    )
     parser.add_argument("--stdin-eof", action="store_true", help="end when standard input closes")
     parser.add_argument("--print-public-key", action="store_true", help="print the bank's public key (hex) and end")
     arguments = parser.parse_args()
+    arguments.acknowledges = tuple(filter(None, arguments.acknowledges.split(",")))
+    if not set(arguments.acknowledges) <= set(ACKNOWLEDGED):
+        parser.error(f"--acknowledges: known are {', '.join(ACKNOWLEDGED)}")
     if not arguments.print_public_key and not (arguments.broker and arguments.control):
         parser.error("--broker and --control are needed")
     return arguments
@@ -154,6 +183,7 @@ def _run(arguments: argparse.Namespace) -> int:
         datetime.now(UTC),
         templates=load_templates(arguments.templates),
         template_keys=template_keys,
+        acknowledges=arguments.acknowledges,
     )
     faults = Faults(host.planned)
     told: list[bool] = []
@@ -168,7 +198,7 @@ def _run(arguments: argparse.Namespace) -> int:
     loop = Loop()
     link = BankLink(host, arguments.broker, faults, on_ready=ready, tls=tls)
     loop.add(link.wake_fd, lambda: None)
-    loop.serve_control(arguments.control, Controls(host, faults, link))
+    loop.serve_control(arguments.control, Controls(host, faults, link, load_or_create_centre(arguments.store.parent)))
     if arguments.stdin_eof:
         loop.stop_on_stdin_eof()
     loop.run(link.tick, link.next_wakeup)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,7 +38,10 @@ ADVICE = "ATMWithdrawalCompletionAdvice"
 
 
 class BankHost:
-    """`handle` is one message; its answers may be sent only after it returned, because only then the effect is on disk."""
+    """`handle` is one message; its answers may be sent only after it returned, because only then the effect is on disk.
+
+    `acknowledges`: the classes that this host acknowledges; beside a monitor, which takes audit and alarm, it is `txn` alone.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,9 @@ class BankHost:
         templates: Mapping[str, Template] | None = None,
         template_keys: TemplateKeys | None = None,
         random_bytes: RandomBytes = secrets.token_bytes,
+        acknowledges: Collection[str] = ACKNOWLEDGED,
     ) -> None:
+        self.acknowledges = frozenset(acknowledges)
         self.store = store
         self.cast = cast
         self.keys = keys
@@ -104,6 +109,8 @@ class BankHost:
         if leaf == "state":
             self.inbox.seen(found.base, now, found.data.choice("state", "online", "offline"))
             return []
+        if leaf == "reported":  # retained at the broker: the newest is all there is to know
+            return []
         if leaf not in CLASSES:
             raise Malformed("the bank takes no messages on this topic")
         return self._take(CLASSES[leaf], leaf, found, now)
@@ -140,7 +147,7 @@ class BankHost:
             except Malformed as error:
                 self._quarantine(leaf, found, str(error), now)
         upto = self.inbox.acknowledge(found.terminal, kind, found.epoch)
-        return [("ack", self.ack(found.base, kind, found.epoch, upto, now))] if upto and kind in ACKNOWLEDGED else []
+        return [("ack", self.ack(found.base, kind, found.epoch, upto, now))] if upto and kind in self.acknowledges else []
 
     @staticmethod
     def ack(base: str, kind: str, epoch: int, upto: int, now: datetime) -> Message:

@@ -34,9 +34,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from simulators.bank.faults import Faults, sending
 from simulators.bank.host import BankHost
-from simulators.bank.messages import BASE, Message
+from simulators.bank.messages import Message, base_and_leaf
 
-LEAVES = ("auth", "txn", "event", "alarm", "telemetry", "state")
+LEAVES = ("auth", "txn", "event", "alarm", "telemetry", "state", "cmd/resp", "reported")
 CONNECT_TIMEOUT_S = 5.0
 WATCH_S = 1.0
 BACKOFF_S = (0.2, 10.0)
@@ -134,6 +134,16 @@ class BankLink:
         if self._client is not None and (thread is None or not thread.is_alive()):
             self._lost("the network thread has ended")
 
+    def send(self, topic: str, message: Message, *, retain: bool = False, expiry_s: int | None = None) -> None:
+        """The operations centre's own message. ConnectionError when there is no broker: the centre is told, not the terminal."""
+        if self._client is None or not self.subscribed:
+            raise ConnectionError("the bank has no connection to the broker")
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+
     def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
@@ -187,8 +197,8 @@ class BankLink:
             self._on_ready()
 
     def _handle(self, event: Arrived) -> None:
-        base, leaf = event.topic.rsplit("/", 1)
-        if self._faults.down or not BASE.fullmatch(base):
+        base, leaf = base_and_leaf(event.topic)
+        if self._faults.down or not base:
             return
         started = time.perf_counter()
         now = datetime.now(UTC)

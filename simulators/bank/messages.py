@@ -18,7 +18,8 @@ NAMESPACE = uuid.UUID("5c1d6f0e-7e3b-5b0a-9c54-9a3c7b1f7a10")  # ours; makes a r
 MAX_MINOR = 10**13
 MAX_NUMBER = 2**53 - 1  # the largest integer every JSON reader keeps
 BASE = re.compile(r"bank/v1/([A-Za-z0-9_.-]{1,64})/([A-Za-z0-9_.-]{1,64})")
-CLASSES = {"txn": "txn", "event": "audit", "alarm": "alarm", "telemetry": "telemetry"}
+TOPIC = re.compile(rf"({BASE.pattern})/(.{{1,32}})")
+CLASSES = {"txn": "txn", "event": "audit", "cmd/resp": "audit", "alarm": "alarm", "telemetry": "telemetry"}
 ACKNOWLEDGED = ("txn", "audit", "alarm")
 
 Message = dict[str, Any]
@@ -110,6 +111,12 @@ class Envelope:
     epoch: int
     seq: int
     data: Fields
+
+
+def base_and_leaf(topic: str) -> tuple[str, str]:
+    """``bank/v1/B001/T0001/cmd/resp`` -> its base and ``cmd/resp``; ("", "") for a topic that is no terminal's."""
+    found = TOPIC.fullmatch(topic)
+    return (found[1], found[4]) if found else ("", "")
 
 
 def envelope(message: object, *, numbered: bool) -> Envelope:
@@ -234,5 +241,6 @@ def outgoing(kind: str, base: str, key: str, data: Mapping[str, Any], now: datet
         "subject": base,
         "time": utc_text(now),
         "datacontenttype": "application/json",
+        "dataschema": f"smart-branch:{kind}:1",
         "data": dict(data),
     }

@@ -66,6 +66,7 @@ class Probe:
             "type": kind,
             "time": utc_text(now),
             "datacontenttype": "application/json",
+            "dataschema": f"smart-branch:{kind}:1",
             "data": data,
         }
         return {**found, "epoch": epoch, "seq": seq} if leaf else found

@@ -7,6 +7,7 @@ what is queued dies with it; a message without a subscriber is acknowledged with
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -72,6 +73,10 @@ class BrokerDown(Exception):
     """Nobody listens on that port."""
 
 
+def _nobody() -> None:
+    """The client has hung up itself, or does not listen."""
+
+
 class MemoryBroker:
     """`up` False: connecting fails. Faults are armed in `faults`."""
 
@@ -79,24 +84,35 @@ class MemoryBroker:
         self.up = True
         self.faults: list[BrokerFault] = []
         self._later = later
+        self._held: list[Callable[[], None]] | None = None
+        self._unanswered: list[Connection] = []
         self._sessions: dict[str, Session] = {}
         self._retained: dict[str, Packet] = {}
 
     # --- clients
 
-    def connect(self, connection: Connection, *, persistent: bool = False) -> None:
-        """Takes over an older connection of the same client (MQTT 5, 3.1.4). BrokerDown."""
+    def connect(self, connection: Connection, on_connected: Callable[[], None] = _nobody, *, persistent: bool = False) -> None:
+        """Takes over an older connection of the same client (MQTT 5, 3.1.4). `on_connected` is the CONNACK. BrokerDown."""
         if not self.up:
             raise BrokerDown
+        self._unanswered.append(connection)
+        self._do(lambda: self._connect(connection, on_connected, persistent))
+
+    def _connect(self, connection: Connection, on_connected: Callable[[], None], persistent: bool) -> None:
+        self._unanswered.remove(connection)
         session = self._sessions.get(connection.client_id)
         if session is not None and session.connection is not None:
             self._cut(session)
         if session is None or not persistent:
             session = self._sessions[connection.client_id] = Session(persistent)
         session.connection = connection
+        on_connected()
 
     def subscribe(self, connection: Connection, filters: list[str]) -> None:
         """Retained messages follow; so does what waited for a session that was kept."""
+        self._do(lambda: self._subscribe(connection, filters))
+
+    def _subscribe(self, connection: Connection, filters: list[str]) -> None:
         session = self._of(connection)
         if session is None:
             return
@@ -109,38 +125,64 @@ class MemoryBroker:
 
     def publish(self, connection: Connection, packet: Packet, on_ack: Callable[[int], None]) -> None:
         """QoS 1: `on_ack(reason)` is the PUBACK; it may never come."""
-        if self._of(connection) is not None:
+        if self._held is not None or self._of(connection) is not None:
             self._later(HOP_S, lambda: self._received(connection, packet, on_ack))
 
     def disconnect(self, connection: Connection, *, clean: bool) -> None:
         """`clean`: a DISCONNECT, which forgets the will."""
+        connection.will = None if clean else connection.will
+        connection.on_end = _nobody
+        self._do(lambda: self._disconnect(connection))
+
+    def _disconnect(self, connection: Connection) -> None:
         session = self._of(connection)
         if session is not None:
-            connection.will = None if clean else connection.will
-            connection.on_end = _nobody
             self._cut(session)
 
     # --- faults
 
-    def cut(self, client_id: str) -> None:
-        """The connection breaks; both ends notice, and the will is published."""
+    def cut(self, client_id: str) -> bool:
+        """The connection breaks; both ends notice, and the will is published. False when there is none."""
         session = self._sessions.get(client_id)
-        if session is not None and session.connection is not None:
-            self._cut(session)
+        if session is None or session.connection is None:
+            return False
+        self._cut(session)
+        return True
 
     def crash(self) -> None:
         """Everything it has not handed over is gone, however well it was acknowledged; so are sessions and retained messages."""
         self.up = False
+        self._held = None
         sessions, self._sessions = self._sessions, {}
         self._retained.clear()
+        unanswered, self._unanswered = self._unanswered, []
+        for connection in unanswered:
+            connection.alive = False
+            self._later(HOP_S, connection.on_end)
         for session in sessions.values():
-            connection, session.connection = session.connection, None
-            if connection is not None:
-                connection.alive = False
-                self._later(HOP_S, connection.on_end)
+            open_, session.connection = session.connection, None
+            if open_ is not None:
+                open_.alive = False
+                self._later(HOP_S, open_.on_end)
 
     def restart(self) -> None:
         self.up = True
+
+    def stop(self) -> None:
+        """The process stands still (SIGSTOP): what clients send lies in its sockets, and connecting gets no CONNACK."""
+        self._held = [] if self._held is None else self._held
+
+    def go_on(self) -> None:
+        """It reads what has come, in its order."""
+        held, self._held = self._held or [], None
+        for action in held:
+            action()
+
+    def _do(self, action: Callable[[], None]) -> None:
+        if self._held is None:
+            action()
+        else:
+            self._held.append(action)
 
     # --- inside
 
@@ -158,6 +200,9 @@ class MemoryBroker:
             self._route(connection.will)
 
     def _received(self, connection: Connection, packet: Packet, on_ack: Callable[[int], None]) -> None:
+        if self._held is not None:
+            self._held.append(lambda: self._received(connection, packet, on_ack))
+            return
         if self._of(connection) is None:
             return
         if self._take("refuse", packet.topic):
@@ -215,14 +260,11 @@ class MemoryBroker:
         return True
 
 
-def _nobody() -> None:
-    """The client has hung up itself."""
-
-
 def _wanted(session: Session, topic: str) -> bool:
     return any(_matches(one, topic) for one in session.filters)
 
 
+@functools.lru_cache(maxsize=1024)
 def _matches(filter_: str, topic: str) -> bool:
     """`+` is one level; `#` is not used here."""
     if filter_ == topic:

@@ -6,6 +6,7 @@ ValueError whose sentence says why.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
@@ -209,12 +210,15 @@ VERBS: dict[str, Callable[..., Any]] = {
 }
 
 
+_signature = functools.cache(inspect.signature)
+
+
 def do_by_hand(device: Dispenser, do: str, arguments: dict[str, Any], now: float) -> Any:
     verb = VERBS.get(do)
     if verb is None:
         raise ValueError(f"{do!r} is nothing one can do to a dispenser: {', '.join(sorted(VERBS))}")
     try:
-        inspect.signature(verb).bind(device, now, **arguments)
+        _signature(verb).bind(device, now, **arguments)
     except TypeError as error:
         raise ValueError(f"{do}: {error}") from error
     try:

@@ -31,6 +31,10 @@ class Child:
         self.start()
 
     def start(self) -> None:
+        """Also again, after it has ended."""
+        if self._process is not None:
+            self._process.wait()
+            self._close_pipes()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=self._env, start_new_session=True

@@ -29,7 +29,9 @@ class Options:
     """How the stage is set. `counts`: notes in each cassette. `mechanics`: how many times faster than real.
 
     `latency` scales the simulated electronics' time to answer. `faces`: folder of scenes; `face`: a section of one's own instead.
-    `agent_module`: what `python -m` starts as the agent; a test may put its own launcher around it, told by `agent_env`."""
+    `agent_module`: what `python -m` starts as the
+    agent; a test may put its own launcher around it, told by `agent_env`. `bank_acknowledges`: "txn" where a monitor takes the rest.
+    `cameras`: device and source of inspection cameras."""
 
     counts: tuple[int, int, int, int] = (200, 200, 200, 200)
     journal_counts: tuple[int, int, int, int] | None = None
@@ -52,6 +54,9 @@ class Options:
     broker_kind: str | None = None
     agent_module: str = "terminal"
     agent_env: dict[str, str] = field(default_factory=dict)
+    bank_acknowledges: str = "txn,audit,alarm"
+    fleet: dict[str, float] = field(default_factory=dict)
+    cameras: tuple[tuple[str, str], ...] = ()
 
 
 class Stage:
@@ -126,6 +131,7 @@ class Stage:
         faces = options.faces
         templates = ["--templates", str(faces / "templates.json")] if faces is not None else []
         bank = ["--broker", self.broker.url, "--store", str(folder / "bank" / "bank.sqlite"), "--stdin-eof", *templates]
+        bank += ["--acknowledges", options.bank_acknowledges]
         (folder / "bank").mkdir(exist_ok=True)
         self._child("bank", "simulators.bank", *bank, "--control", self.control_path("bank"))
         cassettes = [
@@ -212,6 +218,7 @@ class Stage:
         (folder / "key-blocks.json").write_text(json.dumps(key_blocks_for(PAD_SERIAL, HostPinKeys.load())))
         (folder / "ca-keys.toml").write_text(capk_toml(load_card_keys()))
         (folder / "bank-key.hex").write_text(self.hand("bank").call("public_key"))
+        (folder / "centre-key.hex").write_text(self.hand("bank").call("centre_key"))
         assert self.broker is not None
         counts = options.journal_counts or options.counts
         sections: dict[str, dict[str, Any]] = {
@@ -244,7 +251,12 @@ class Stage:
             "printer": {"port": self.wire("printer"), "columns": 42},
             "card": self._card_section(),
             "kiosk": {"port": options.kiosk_port},
+            "centre": {"key": [{"id": "centre-2026", "file": "centre-key.hex"}]},
         }
+        if options.fleet:
+            sections["fleet"] = dict(options.fleet)
+        if options.cameras:
+            sections["inspection"] = {"camera": [{"device": device, "source": source} for device, source in options.cameras]}
         if options.bench:
             sections["kiosk"]["frame_origin"] = f"http://127.0.0.1:{options.bench_port}"
         if options.faces is not None:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from simulators.broker.start import BrokerError, free_port
+from simulators.stage.monitor import MonitorBeside
 from simulators.stage.processes import StageError
 from simulators.stage.setting import Options, Stage, clean
 
@@ -26,6 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
         clean(folder)
     try:
         kiosk_port, bench_port = _port(arguments.kiosk_port, "--kiosk-port"), _port(arguments.bench_port, "--bench-port")
+        monitor_port = 0 if arguments.no_monitor else _port(arguments.monitor_port, "--monitor-port")
     except StageError as error:
         sys.stderr.write(f"up: {error}\n")
         return 1
@@ -38,12 +40,15 @@ def main(arguments: argparse.Namespace) -> int:
         printer_bytes_per_s=4800.0,
     )
     stage = Stage(folder, options)
+    centre = MonitorBeside(folder)
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.append(1))
     try:
         stage.set()
         _say_where(stage, began)
+        if not arguments.no_monitor and stage.broker is not None and stage.broker.kind != "iotcore":  # it has no shared subscriptions
+            centre.start(stage.broker.url, monitor_port)
         while not ended:
             time.sleep(0.2)
             _restart_agent(stage)
@@ -53,6 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
             return 1
     finally:
         print("\nending", flush=True)
+        centre.stop()
         stage.strike()
     return 0
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 MAX_MESSAGE_BYTES = 65_536
+SCHEMA_VERSION = 1
+"""Of all messages that this terminal sends. A change that an older reader cannot take raises it."""
 
 
 class BadEnvelope(ValueError):
@@ -26,6 +28,7 @@ class Envelope:
     source: str
     type: str
     data: dict[str, Any]
+    time: str = ""
 
 
 def base_topic(branch_id: str, terminal_id: str) -> str:
@@ -44,6 +47,7 @@ def encode_envelope(
         "type": type_,
         "time": time,
         "datacontenttype": "application/json",
+        "dataschema": f"smart-branch:{type_}:{SCHEMA_VERSION}",
         **(extensions or {}),
         "data": data,
     }
@@ -73,7 +77,10 @@ def decode_envelope(payload: bytes) -> Envelope:
             raise BadEnvelope(f"its {name} is missing or not a string")
     if not isinstance(fields.get("data"), dict):
         raise BadEnvelope("its data is missing or not an object")
-    return Envelope(fields["id"], fields["source"], fields["type"], fields["data"])
+    if fields.get("dataschema") not in (None, f"smart-branch:{fields['type']}:{SCHEMA_VERSION}"):
+        raise BadEnvelope("its dataschema is not the version that this terminal reads")
+    time = fields.get("time")
+    return Envelope(fields["id"], fields["source"], fields["type"], fields["data"], time if isinstance(time, str) else "")
 
 
 def _refuse_constant(name: str) -> NoReturn:

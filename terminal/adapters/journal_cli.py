@@ -1,5 +1,8 @@
 """``branch-terminal journal verify|show``: reads the journal beside the running agent, changes nothing.
 
+Sealed entries (sealing.py) are opened when the data keys are there. Without them the chain is verified all the same, and it is said how
+many entries were not looked into; `show` prints the rest of such an entry.
+
 Exit codes: 0 the journal is whole (or was shown), 1 it is not, 2 it cannot be read.
 """
 
@@ -16,8 +19,11 @@ from pathlib import Path
 from typing import TextIO
 
 from drivers.secret import Secret
-from terminal.adapters.journal import JournalEntry, VerifyResult, read_entries, verify_chain
+from terminal.adapters.journal import JournalEntry, read_entries
+from terminal.adapters.journal_chain import VerifyResult, verify_chain
 from terminal.adapters.keys import KeyFileError, read_key
+from terminal.adapters.sealing import DataKeys
+from terminal.adapters.store_file import row_sealer
 
 WHOLE, BROKEN, UNREADABLE = 0, 1, 2
 HEAD_KEY_BYTES = 32
@@ -26,13 +32,20 @@ MAX_SHOWN = 160
 
 
 def verify(
-    path: Path | str, *, as_json: bool = False, head_key_file: Path | None = None, anchor: str | None = None, out: TextIO | None = None
+    path: Path | str,
+    *,
+    as_json: bool = False,
+    head_key_file: Path | None = None,
+    head_key: Secret[bytes] | None = None,
+    data_keys: DataKeys | None = None,
+    anchor: str | None = None,
+    out: TextIO | None = None,
 ) -> int:
     """Check the whole chain. `anchor`: ``number:hash`` as the bank was told (`journalseq`, `journalhash`)."""
     out = out or sys.stdout
     try:
-        key = None if head_key_file is None else read_key(head_key_file, HEAD_KEY_BYTES)
-        result = _verify(Path(path), key, None if anchor is None else _anchor(anchor))
+        key = head_key if head_key_file is None else read_key(head_key_file, HEAD_KEY_BYTES)
+        result = _verify(Path(path), key, data_keys, None if anchor is None else _anchor(anchor))
     except (KeyFileError, ValueError, OSError, sqlite3.Error) as error:
         return _unreadable(path, error, as_json, out)
     print(json.dumps(asdict(result)) if as_json else _verdict(Path(path), result), file=out)
@@ -48,6 +61,7 @@ def show(
     transaction_id: str | None = None,
     follow: bool = False,
     as_json: bool = False,
+    data_keys: DataKeys | None = None,
     out: TextIO | None = None,
 ) -> int:
     """Print entries, one a line; `last` only the newest so many numbers; `follow` until interrupted (Ctrl-C, closed pipe)."""
@@ -57,7 +71,7 @@ def show(
             if last is not None:
                 ((newest,),) = database.execute("SELECT COALESCE(MAX(seq), 0) FROM journal").fetchall()
                 after_seq = max(after_seq, newest - last)
-            for entry in _following(database, after_seq, kinds, transaction_id, follow):
+            for entry in _following(database, after_seq, kinds, transaction_id, data_keys, follow):
                 print(json.dumps(asdict(entry), ensure_ascii=False) if as_json else _line(entry), file=out, flush=follow)
     except (KeyboardInterrupt, BrokenPipeError):
         return WHOLE
@@ -90,16 +104,22 @@ def _opened(uri: str) -> sqlite3.Connection:
     return database
 
 
-def _verify(path: Path, key: Secret[bytes] | None, anchor: tuple[int, str] | None) -> VerifyResult:
+def _verify(path: Path, key: Secret[bytes] | None, data_keys: DataKeys | None, anchor: tuple[int, str] | None) -> VerifyResult:
     with closing(open_read_only(path)) as database:
-        return verify_chain(database, key, anchor)
+        return verify_chain(database, key, anchor, sealer=row_sealer(database, data_keys))
 
 
 def _following(
-    database: sqlite3.Connection, after_seq: int, kinds: Sequence[str] | None, transaction_id: str | None, follow: bool
+    database: sqlite3.Connection,
+    after_seq: int,
+    kinds: Sequence[str] | None,
+    transaction_id: str | None,
+    data_keys: DataKeys | None,
+    follow: bool,
 ) -> Iterator[JournalEntry]:
+    sealer = row_sealer(database, data_keys)
     while True:
-        for entry in read_entries(database, after_seq, kinds, transaction_id):
+        for entry in read_entries(database, after_seq, kinds, transaction_id, sealer):
             after_seq = entry.seq
             yield entry
         if not follow:
@@ -120,11 +140,15 @@ def _verdict(path: Path, result: VerifyResult) -> str:
     if result.entries == 0:
         return f"{path}: the journal is whole and empty."
     sealed = "its head's seal fits" if result.sealed else "its head's seal was not checked (no head key given)"
+    if result.unopened:
+        sealed += f"; {result.unopened} sealed entries were not looked into (no data keys: see [keystore])"
     return f"{path}: the journal is whole: {result.entries} entries, the last is {result.entries}:{result.head_hash}; {sealed}."
 
 
 def _line(entry: JournalEntry) -> str:
     data = " ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in entry.data.items())
+    if entry.sealed:
+        data = f"(sealed with data key generation {entry.sealed})"
     data = data if len(data) <= MAX_SHOWN else f"{data[: MAX_SHOWN - 1]}…"
     return f"{entry.seq:>8}  {entry.at}  {entry.transaction_id or '-':<16}  {entry.kind}  {data}".rstrip()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from drivers.secret import Secret
@@ -74,6 +75,19 @@ def read_public_key(path: Path | str) -> bytes:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise KeyFileError(path, "the key must be of curve P-256")
     return public_bytes(key)
+
+
+def read_centre_key(path: Path | str) -> Ed25519PublicKey:
+    """A public key of the operations centre: Ed25519, PEM or 32 bytes in hex."""
+    path = Path(path)
+    text = _text(path, private=False)
+    try:
+        key = load_pem_public_key(text.encode()) if "-----BEGIN" in text else Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyFileError(path, "it is neither PEM nor 32 bytes in hex") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise KeyFileError(path, "the key must be an Ed25519 key")
+    return key
 
 
 def public_point(hex_: str) -> bytes:

@@ -48,11 +48,29 @@ class LateResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderArrived:
+    """ATMDeviceControl on `cmd`: an envelope that can be read. Nothing of `data` is verified."""
+
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredArrived:
+    """ConfigurationDesired on `desired`: as OrderArrived."""
+
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class BadMessage:
-    """Something arrived (or came back) that cannot be used: bad JSON, an impossible acknowledgement, a refused publication."""
+    """Something arrived (or came back) that cannot be used: bad JSON, an impossible acknowledgement, a refused publication.
+
+    `reason` is the code it is counted by.
+    """
 
     topic: str
     why: str
+    reason: str = "malformed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +84,4 @@ class OutboxAlarm:
     dropped: int
 
 
-LinkEvent = LinkUp | LinkDown | ResponseArrived | RequestFailed | LateResponse | BadMessage | OutboxAlarm
+LinkEvent = LinkUp | LinkDown | ResponseArrived | RequestFailed | LateResponse | OrderArrived | DesiredArrived | BadMessage | OutboxAlarm

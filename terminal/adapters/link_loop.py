@@ -19,10 +19,11 @@ from terminal.adapters.backoff import Backoff, boot_delay
 from terminal.adapters.clock import WallClock, iso_ms
 from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.link_config import LinkConfig
-from terminal.adapters.link_events import LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed
-from terminal.adapters.link_inbound import Inbound
+from terminal.adapters.link_events import BadMessage, LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed
+from terminal.adapters.link_inbound import SUBSCRIBED, Inbound
 from terminal.adapters.link_means import LinkMeans, Session
 from terminal.adapters.link_outflow import Outflow
+from terminal.adapters.link_renewal import Renewal
 from terminal.adapters.mqtt import (
     Acked,
     Arrived,
@@ -37,6 +38,7 @@ from terminal.adapters.mqtt import (
 from terminal.adapters.outbox import OutboxClass
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.requests_pending import OpenRequest, PendingRequests
+from terminal.adapters.sealing import RowSealer
 from terminal.adapters.shipper import Shipper
 
 QUOTA_EXCEEDED, RATE_EXCEEDED = 0x97, 0x9F
@@ -54,7 +56,7 @@ class Phase(Enum):
 
 
 class LinkLoop:
-    """`run` is the thread. `commands`, `report`, `closing` and `wake` are how other threads reach it."""
+    """`run` is the thread. `requests`, `documents`, `closing` and `wake` are how other threads reach it."""
 
     def __init__(
         self,
@@ -65,14 +67,17 @@ class LinkLoop:
         wall_clock: WallClock,
         chance: random.Random,
         means: LinkMeans,
+        sealer: RowSealer | None = None,
     ) -> None:
         self._config, self._store_path, self._inbox, self._clock, self._wall_clock = config, store_path, inbox, clock, wall_clock
-        self._means = means
-        self._tls = config.tls_context()
+        self._means, self._sealer = means, sealer
+        self.renewal = Renewal(config.tls, inbox)
         self.wake = means.wake()
         self.requests: deque[OpenRequest] = deque()
-        self.report: dict[str, Any] = {}
-        self.report_changed = False
+        self.documents: dict[str, tuple[str, dict[str, Any]]] = {"state": ("ATMDeviceReport", {})}
+        """Retained messages: topic leaf -> type and data. What is `changed` is published as soon as it can be."""
+        self.changed: set[str] = set()
+        self.clock_offset_ms: int | None = None
         self.rows_stored = False
         self.closing = False
         self.up = False
@@ -120,8 +125,9 @@ class LinkLoop:
                 if self._session is not session:
                     break  # given up on the way: what else that connection had to say does not matter
                 self._handle(happening)
-            if self._inbound is not None and self._inbound.settle():
-                self._levels_changed = True
+            if self._inbound is not None:
+                self._levels_changed = self._inbound.settle() or self._levels_changed
+                self.clock_offset_ms = self._inbound.clock_offset_ms
         except sqlite3.Error as error:
             self._close_outbox()
             self._down(f"the outbox cannot be read ({error})")
@@ -132,6 +138,7 @@ class LinkLoop:
         while self.requests:
             request = self.requests.popleft()
             if self._phase is Phase.UP:
+                self.renewal.asked(now)
                 self._pending.add(request)
             else:
                 self._inbox(RequestFailed(request.request_id, "offline"))
@@ -151,18 +158,13 @@ class LinkLoop:
 
     def _start_connecting(self, now: float) -> None:
         if self._outbox is None:
-            self._outbox = Outbox(self._store_path, self._config.bounds)
+            self._outbox = Outbox(
+                self._store_path, self._config.bounds, self._sealer, lambda topic, why: self._inbox(BadMessage(topic, why))
+            )
             self._shipper = Shipper(self._outbox, self._config.shipping)
             self._outflow = Outflow(self._config, self._shipper, self._pending, self._inbox)
-            self._inbound = Inbound(self._config.base, self._shipper, self._pending, self._inbox)
-        config, (_, host, port) = self._config, self._config.address()
-        password = config.password.reveal() if config.password else None
-        session = self._means.session(
-            MqttOptions(
-                host, port, config.terminal_id, self._tls, config.username, password, config.keepalive_s, config.connect_timeout_s,
-                config.window, config.clean_start, f"{config.base}/state", self._state("offline"),
-            )
-        )  # fmt: skip
+            self._inbound = Inbound(self._config.base, self._shipper, self._pending, self._inbox, self._wall_clock)
+        session = self._means.session(self._options())
 
         def connect() -> None:
             try:
@@ -177,6 +179,14 @@ class LinkLoop:
 
         self._phase, self._session = Phase.CONNECTING, session
         self._means.thread(connect, "bank-link-connect").start()
+
+    def _options(self) -> MqttOptions:
+        config, (_, host, port) = self._config, self._config.address()
+        password = config.password.reveal() if config.password else None
+        return MqttOptions(
+            host, port, config.terminal_id, self.renewal.context(), config.username, password, config.keepalive_s,
+            config.connect_timeout_s, config.window, config.clean_start, f"{config.base}/state", self._state("offline"),
+        )  # fmt: skip
 
     def _finish_connecting(self, now: float) -> None:
         while not self._connected.empty():
@@ -214,7 +224,7 @@ class LinkLoop:
             self._down(f"the broker refused the connection: {happening.text}", happening.reason)
         elif isinstance(happening, Connected) and self._session is not None and self._outflow is not None:
             self._outflow.begin(happening.window)
-            self._session.subscribe([f"{self._config.base}/ack", f"{self._config.base}/auth/resp"])
+            self._session.subscribe([f"{self._config.base}/{leaf}" for leaf in SUBSCRIBED])
         elif isinstance(happening, Subscribed) and self._phase is Phase.HANDSHAKE:
             self._come_up(happening.refused)
 
@@ -224,15 +234,19 @@ class LinkLoop:
             return
         now = self._clock.now()
         self._phase, self._up_since, self._told = Phase.UP, now, ""
-        self.report_changed = True
+        self.changed.update(self.documents)
         if self._shipper is not None:
             self._shipper.connected(now)
         self.up = True
+        self.renewal.stood()
         self._inbox(LinkUp())
 
-    def _down(self, reason: str, code: int = 0) -> None:
+    def _down(self, reason: str, code: int = 0, planned: bool = False) -> None:
+        """`planned`: nobody is told unless the next attempt fails."""
         now = self._clock.now()
         was_up, self.up = self._phase is Phase.UP, False
+        if not was_up:
+            self.renewal.failed()
         if was_up and now - self._up_since >= HELD_S:
             self._backoff.reset()
         if self._session is not None and self._phase is not Phase.CONNECTING:
@@ -245,7 +259,7 @@ class LinkLoop:
             self._inbox(RequestFailed(request.request_id, "offline"))
         self._phase = Phase.WAITING
         self._deadline = now + self._backoff.delay(crowded=code in (QUOTA_EXCEEDED, RATE_EXCEEDED))
-        if was_up or reason != self._told:
+        if not planned and (was_up or reason != self._told):
             self._told = reason
             self._inbox(LinkDown(reason))
 
@@ -255,9 +269,16 @@ class LinkLoop:
         if self._outflow.stalled(now):
             self._down("the broker acknowledges nothing")
             return
-        if self.report_changed:
-            self.report_changed = False  # before it is read: another thread may change it again
-            self.report_changed = not self._outflow.send_state(self._session, self._state("online"), now) or self.report_changed
+        if self.renewal.due(now):
+            self._session.disconnect(0.1, self.wake)
+            self._down("the connection is made anew with another certificate", planned=True)
+            self._deadline = now
+            return
+        for leaf in sorted(self.changed.copy()):
+            self.changed.discard(leaf)  # before it is read: another thread may change it again
+            payload = self._state("online") if leaf == "state" else self._document(*self.documents[leaf])
+            if not self._outflow.send_document(self._session, leaf, payload, now):
+                self.changed.add(leaf)
         self._outflow.send(self._session, now, self._wall_clock().timestamp())
 
     def _check_levels(self, now: float) -> None:
@@ -272,9 +293,12 @@ class LinkLoop:
             self._alarmed[klass] = (level.high, level.dropped)
 
     def _state(self, state: str) -> bytes:
-        data = {**self.report, "state": state} if state == "online" else {"state": state}
+        type_, report = self.documents["state"]
+        return self._document(type_, {**report, "state": state} if state == "online" else {"state": state})
+
+    def _document(self, type_: str, data: dict[str, Any]) -> bytes:
         time = iso_ms(self._wall_clock())
-        return encode_envelope(id_=self._means.identify(), source=self._config.base, type_="ATMDeviceReport", time=time, data=data)
+        return encode_envelope(id_=self._means.identify(), source=self._config.base, type_=type_, time=time, data=data)
 
     def _say_goodbye(self) -> None:
         """`offline` by our own hand, as the will is not published after a DISCONNECT; a second at most."""

@@ -19,11 +19,12 @@ NO_SUBSCRIBER = 0x10
 
 @dataclass(slots=True)
 class _InFlight:
-    """A published message without its PUBACK; neither row nor request: the retained state."""
+    """A published message without its PUBACK; neither row nor request: a retained document."""
 
     sent_at: float
     row: OutboxRow | None = None
     request_id: str | None = None
+    leaf: str = ""
 
 
 class Outflow:
@@ -61,11 +62,11 @@ class Outflow:
             key = f"{self._config.terminal_id}/{row.klass}/{row.epoch}/{row.seq}"
             self._in_flight[session.publish(row.topic, row.payload, expiry_s=expiry_s, key=key)] = _InFlight(now, row=row)
 
-    def send_state(self, session: Session, payload: bytes, now: float) -> bool:
-        """The retained state; False when the window is full."""
+    def send_document(self, session: Session, leaf: str, payload: bytes, now: float) -> bool:
+        """A retained message; False when the window is full."""
         if len(self._in_flight) >= self._window:
             return False
-        self._in_flight[session.publish(f"{self._config.base}/state", payload, retain=True)] = _InFlight(now)
+        self._in_flight[session.publish(f"{self._config.base}/{leaf}", payload, retain=True)] = _InFlight(now, leaf=leaf)
         return True
 
     def _publish_request(self, session: Session, request: OpenRequest, now: float) -> int:
@@ -87,7 +88,7 @@ class Outflow:
             self._shipper.puback(item.row, acked.reason, now)
             topic = item.row.topic
         else:
-            topic = f"{self._config.base}/{'auth' if item.request_id else 'state'}"
+            topic = f"{self._config.base}/{'auth' if item.request_id else item.leaf}"
         if item.request_id and (acked.reason >= REFUSED or acked.reason == NO_SUBSCRIBER) and self._pending.drop(item.request_id):
             self._inbox(RequestFailed(item.request_id, "offline"))
         self._tell_refusal(topic, acked)
@@ -97,4 +98,5 @@ class Outflow:
             self._refused.discard(topic)
         elif topic not in self._refused:
             self._refused.add(topic)
-            self._inbox(BadMessage(topic, f"the broker refuses what is published there: {acked.text} (0x{acked.reason:02x})"))
+            why = f"the broker refuses what is published there: {acked.text} (0x{acked.reason:02x})"
+            self._inbox(BadMessage(topic, why, "refusedByBroker"))

@@ -13,7 +13,7 @@ with the power, its epoch grows at every opening.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from terminal.adapters.journal import canonical, plain, plain_text
 OutboxClass = Literal["txn", "audit", "alarm", "telemetry"]
 CLASSES: tuple[OutboxClass, ...] = get_args(OutboxClass)
 ACKNOWLEDGED: tuple[OutboxClass, ...] = ("txn", "alarm", "audit")
-LEAVES = ("txn", "event", "alarm", "telemetry")
+LEAVES = ("txn", "event", "alarm", "telemetry", "cmd/resp")
 ALARM_PERCENT = 80
 BUSY_TIMEOUT_S = 5.0
 MAX_DATA_BYTES = MAX_MESSAGE_BYTES - 2_048
@@ -44,7 +44,7 @@ CREATE TABLE outbox (
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to be stored with the event that causes it. `topic_leaf`: txn, event, alarm, telemetry.
+    """A message to be stored with the event that causes it. `topic_leaf`: txn, event, alarm, telemetry, cmd/resp.
 
     `expires_s` (from now) only for telemetry: the bank's cumulative acknowledgement would stop at a gap.
     """
@@ -174,12 +174,16 @@ def depth(database: sqlite3.Connection, klass: OutboxClass) -> int:
     return int(rows)
 
 
-_DEPTH = """SELECT coalesce(sum(last - first + 1), 0) FROM (SELECT
+_ENDS = """SELECT s.class,
   (SELECT min(seq) FROM outbox o WHERE o.class = s.class AND o.epoch = s.epoch) AS first,
   (SELECT max(seq) FROM outbox o WHERE o.class = s.class AND o.epoch = s.epoch) AS last
-  FROM sequence s WHERE s.class = ?)"""
+  FROM sequence s"""
+_DEPTH = f"SELECT coalesce(sum(last - first + 1), 0) FROM ({_ENDS} WHERE s.class = ?)"
+_LEVELS = f"""SELECT class, coalesce(sum(last - first + 1), 0) FROM ({_ENDS}) GROUP BY class
+  UNION ALL SELECT name, value FROM counter"""
 
 
-def level(database: sqlite3.Connection, klass: OutboxClass, bounds: Bounds) -> Level:
-    row = database.execute("SELECT value FROM counter WHERE name = ?", (f"dropped_{klass}",)).fetchone()
-    return Level(depth(database, klass), bounds.of(klass), 0 if row is None else row[0])
+def levels(database: sqlite3.Connection, classes: Iterable[OutboxClass], bounds: Bounds) -> dict[OutboxClass, Level]:
+    """Of those classes that have their rows in this file."""
+    found = dict(database.execute(_LEVELS).fetchall())
+    return {klass: Level(found.get(klass, 0), bounds.of(klass), found.get(f"dropped_{klass}", 0)) for klass in classes}

@@ -12,18 +12,22 @@ from datetime import datetime
 from pathlib import Path
 
 from drivers.secret import Secret
-from terminal.adapters import journal
+from terminal.adapters import journal, journal_chain
 from terminal.adapters.clock import WallClock, iso_ms
 from terminal.adapters.outbox import BUSY_TIMEOUT_S, SCHEMA, Bounds, is_damage
+from terminal.adapters.sealing import DataKeys, RowSealer
 
 FORMAT = "smart-branch-store/1"
 OLDEST_CLOCK = datetime.fromisoformat("2025-01-01T00:00:00+00:00")
 TAIL_CHECKED = 64
 
+KEPT_TABLE = """CREATE TABLE IF NOT EXISTS kept (space TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (space, name))
+  WITHOUT ROWID"""
 STORE_SCHEMA = f"""{SCHEMA}
 CREATE TABLE head (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL, mac TEXT NOT NULL);
 CREATE TABLE journal (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, transaction_id TEXT, data TEXT NOT NULL,
   prev_hash TEXT NOT NULL, hash TEXT NOT NULL);
+{KEPT_TABLE};
 CREATE INDEX journal_kind ON journal (kind, seq);
 CREATE INDEX journal_transaction ON journal (transaction_id, seq) WHERE transaction_id IS NOT NULL;
 CREATE TRIGGER journal_no_update BEFORE UPDATE ON journal BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
@@ -56,6 +60,7 @@ class StoreOptions:
     bounds: Bounds
     wall_clock: WallClock
     first_transaction_number: int | None
+    data_keys: DataKeys | None = None
 
 
 def leaves_doubt(error: BaseException | None) -> bool:
@@ -114,6 +119,8 @@ def create(options: StoreOptions) -> bool:
     sealed = "yes" if options.head_key else "no"
     genesis = journal.genesis_hash(options.terminal_id, created)
     meta = {"format": FORMAT, "terminal_id": options.terminal_id, "created": created, "epoch": str(epoch), "sealed": sealed}
+    if options.data_keys is not None:
+        meta["rows_sealed"] = "yes"
     database.executescript(f"BEGIN; {STORE_SCHEMA}")
     database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
     database.execute("INSERT INTO counter VALUES ('transaction', ?)", (number,))
@@ -135,6 +142,14 @@ def sync_directory(folder: Path) -> None:
         os.close(number)
 
 
+def row_sealer(database: sqlite3.Connection, keys: DataKeys | None) -> RowSealer | None:
+    """For this store: its rows open in no other."""
+    if keys is None:
+        return None
+    meta = dict(database.execute("SELECT name, value FROM meta").fetchall())
+    return RowSealer(keys, journal.genesis_hash(meta.get("terminal_id", ""), meta.get("created", "")))
+
+
 def check(database: sqlite3.Connection, options: StoreOptions) -> None:
     path = options.path
     if path.stat().st_size == 0:
@@ -154,5 +169,8 @@ def check(database: sqlite3.Connection, options: StoreOptions) -> None:
         raise StoreMismatch(
             f"{path}: its head is {'' if meta.get('sealed') == 'yes' else 'not '}sealed with a head key; check the configuration"
         )
-    if reason := journal.tail_fault(database, options.head_key, TAIL_CHECKED):
+    if meta.get("rows_sealed") == "yes" and options.data_keys is None:
+        raise StoreMismatch(f"{path}: its rows are sealed, and there is no keystore in the configuration to open them with")
+    database.execute(KEPT_TABLE)  # not in stores of earlier versions
+    if reason := journal_chain.tail_fault(database, options.head_key, TAIL_CHECKED, row_sealer(database, options.data_keys)):
         raise StoreCorrupt(f"{path}: {reason}")

@@ -25,7 +25,7 @@ from terminal.adapters.outbox import (
     drop_oldest,
     insert_row,
     is_damage,
-    level,
+    levels,
     next_seq,
 )
 
@@ -77,7 +77,7 @@ class TelemetryFile:
                 database.execute("ROLLBACK")
 
     def level(self) -> Level:
-        found = level(self._database, KLASS, self._bounds)
+        found = levels(self._database, (KLASS,), self._bounds)[KLASS]
         return Level(found.rows, found.capacity, found.dropped + self.lost)
 
     def close(self) -> None:

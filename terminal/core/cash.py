@@ -136,7 +136,12 @@ def _mix(units: Units, amount_minor: int, max_notes: int) -> tuple[int, ...] | N
 
 def payable(units: Sequence[CashUnit], amounts_minor: Sequence[int], max_notes: int) -> tuple[int, ...]:
     """Those amounts that the cassettes can really pay."""
-    return tuple(amount for amount in amounts_minor if mix(units, amount, max_notes) is not None)
+    return _payable(tuple(units), tuple(amounts_minor), max_notes)
+
+
+@lru_cache(maxsize=64)
+def _payable(units: Units, amounts_minor: tuple[int, ...], max_notes: int) -> tuple[int, ...]:
+    return tuple(amount for amount in amounts_minor if _mix(units, amount, max_notes) is not None)
 
 
 def possible(result: DispenserResult, quantities: Sequence[int]) -> bool:
@@ -158,13 +163,13 @@ def judge(result: DispenserResult | None, baseline: DispenserResult, quantities:
     """What LAST STATUS proves about a dispense whose answer is lost. `baseline` is LAST STATUS read just before it was sent.
 
     The unit answers nothing while it moves notes, so what it answers is its final account:
+    - unchanged, impossible for this request, and the command was never sent (not `heard`): it did not run;
     - another command's account, or none: its memory is gone (power), nothing is proved;
     - changed since the baseline and possible for this request: it is this dispense;
-    - unchanged, impossible for this request, and the command was never sent (not `heard`): it did not run;
     - anything else proves nothing. Unchanged although the command may have left (`heard`, acknowledged or not) could be an old account
       that came back after the power had failed in the middle.
     """
-    if result is None or result.command == "none":
+    if result is None:
         return Outcome.UNKNOWN
     if result == baseline:
         return Outcome.UNKNOWN if heard or possible(result, quantities) else Outcome.NOT_EXECUTED
@@ -177,19 +182,34 @@ def account(units: Units, quantities: Sequence[int], result: DispenserResult) ->
     """The units after a dispense with this account, and which of them are not to be believed any more.
 
     When notes lie elsewhere than the account says, none is: the note on the path may be of any cassette. When notes were rejected or a
-    pick failed, those that took part are not: two notes picked as one go into the bin together, counted as one or as two.
+    pick failed, those that took part are not: two notes picked as one go into the bin together, counted as one or as two. The unit whose
+    pick failed is not used any more.
     """
+    dry = pick_failed(quantities, result)
     after: list[CashUnit] = []
     astray = result.error not in (0, PICK_UP_ERROR) or result.missing > 0
-    for unit, asked, seen in zip(units, quantities, result.units, strict=True):
+    for place, (unit, asked, seen) in enumerate(zip(units, quantities, result.units, strict=True)):
         touched = asked > 0 or seen.presented > 0 or seen.rejected > 0
         unit = replace(unit, presented=unit.presented + seen.presented, rejected=unit.rejected + seen.rejected)
         if astray or (touched and (result.error or seen.rejected)):
             unit = replace(unit, accuracy=Accuracy.INACCURATE)
-        if result.error == PICK_UP_ERROR and seen.presented < asked:
+        if place == dry:
             unit = replace(unit, usable=False)
         after.append(unit)
     return tuple(after)
+
+
+def pick_failed(quantities: Sequence[int], result: DispenserResult) -> int | None:
+    """Which unit had no note to give: the dispenser stops there, so those behind it are short as well without having been tried.
+
+    One that was begun and not finished it is for certain. Otherwise the first in the order in which cassettes are picked from the factory
+    (1 to 4); in a dispenser that was set to another order the next attempt finds the next one.
+    """
+    if result.error != PICK_UP_ERROR:
+        return None
+    short = [place for place, asked in enumerate(quantities) if result.units[place].presented < asked]
+    begun = [place for place in short if result.units[place].presented or result.units[place].rejected]
+    return next(iter((*begun, *short)), None)
 
 
 def account_unknown(units: Units, quantities: Sequence[int]) -> Units:

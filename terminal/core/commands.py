@@ -52,6 +52,13 @@ class StartTimer(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class EndAgent(Command):
+    """Nobody is being served: the process may end. `failed`: it is to be started again, as its journal does not take entries any more."""
+
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ignore(Command):
     """An event that this phase does not expect: reported, nothing changed."""
 
@@ -225,6 +232,40 @@ class StopFace(DeviceCommand):
 
     device = Device.FACE
     has_answer = False
+
+
+# --- checks that the centre may order: they move nothing. Sent by the agent's attendant, numbered below 0. Answer: SelfCheckDone
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCardReader(DeviceCommand):
+    device = Device.CARD_READER
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPinPad(DeviceCommand):
+    device = Device.PIN_PAD
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDispenser(DeviceCommand):
+    """STATUS alone."""
+
+    device = Device.DISPENSER
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPrinter(DeviceCommand):
+    """Its status; nothing is printed."""
+
+    device = Device.PRINTER
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFaceVerifier(DeviceCommand):
+    """Are its models there and loaded? No picture is taken."""
+
+    device = Device.FACE
 
 
 # --- the bank: questions that a customer waits for. Never repeated by themselves.

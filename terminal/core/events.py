@@ -5,6 +5,7 @@ Answers carry the `command_id` (or `request_id`) of what they answer: the core d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drivers.secret import Secret
@@ -34,6 +35,19 @@ class TimerExpired(Event):
 @dataclass(frozen=True, slots=True)
 class StoreFailed(Event):
     """The journal did not take an entry: nothing that should have followed it was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOrdered(Event):
+    """The operations centre wants the terminal in or out of service. `order_id` is for the journal."""
+
+    in_service: bool
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Event):
+    """The agent is to end: the customer who is there is served to the end, nobody after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +90,15 @@ class DeviceNoted(Event):
     detail: str
 
 
+NOT_SENT = "notSent"
+
+
 @dataclass(frozen=True, slots=True)
 class CommandFailed(Event):
-    """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost, unexpected."""
+    """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost, unexpected.
+
+    workerLost with the name NOT_SENT: there was no worker that could have read the command.
+    """
 
     command_id: int
     device: Device
@@ -214,6 +234,15 @@ class DispenserInitialised(Event):
 @dataclass(frozen=True, slots=True)
 class ReceiptPrinted(Event):
     command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheckDone(Event):
+    """`findings`: names and plain values, nothing of a customer."""
+
+    command_id: int
+    device: Device
+    findings: Mapping[str, str | int | bool]
 
 
 # --- the bank

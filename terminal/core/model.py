@@ -268,7 +268,7 @@ class OpenDispense:
 class State:
     """The whole terminal. `serial` numbers commands, requests and timers, so that late answers are recognised.
 
-    `reported`: the global status (INSV, OUTS) that the bank was told last.
+    `reported`: the global status (INSV, OUTS) that the bank was told last. `closed_by_operator`: the centre took it out of service.
     """
 
     config: CoreConfig
@@ -283,6 +283,8 @@ class State:
     devices: Mapping[Device, DeviceState] = field(default_factory=lambda: MappingProxyType({}))
     link_up: bool = False
     store_failed: bool = False
+    closed_by_operator: bool = False
+    stopping: bool = False
     latch: Latch | None = None
     last_transaction: int = 0
     card_present: bool = False

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from terminal.core import cash
 from terminal.core.authorising import fail
-from terminal.core.commands import Command, Dispense, PrintReceipt
+from terminal.core.commands import Command, Dispense, EndAgent, PrintReceipt
 from terminal.core.customer import begin
 from terminal.core.events import (
+    NOT_SENT,
     CardInserted,
     CardRemoved,
     CommandFailed,
@@ -67,7 +68,8 @@ def on_dispense_failed(state: State, event: CommandFailed) -> Step:
     if event.kind == "deviceFault" and state.open_dispense is not None:
         state, settled = settle_not_executed(state, state.open_dispense)
         return tell_customer(replace(state, dispenser_ready=False), None, settled)
-    not_heard = event.kind in ("linkError", "protocolError")  # it never left; a missing acknowledgement proves nothing (decision 0010)
+    # it never left; a missing acknowledgement proves nothing (decision 0010)
+    not_heard = event.kind in ("linkError", "protocolError") or event.name == NOT_SENT
     if not_heard and state.open_dispense is not None:
         state = replace(state, open_dispense=replace(state.open_dispense, heard=False))
     return resolve(state, Phase.RESOLVING)
@@ -145,5 +147,7 @@ def on_ejected(state: State, event: CardRemoved) -> Step:
 
 
 def on_not_taken_yet(state: State, event: TimerExpired) -> Step:
-    """No reader here can swallow a card: go on asking."""
+    """No reader here can swallow a card: go on asking. An agent that is to end leaves it where its owner can still take it."""
+    if state.stopping:
+        return goto(state, Phase.OUT_OF_SERVICE, EndAgent(state.store_failed))
     return goto(state, Phase.EJECTING, seconds=state.config.timeouts.take_card_s, hint="takeCardNow")

@@ -6,11 +6,12 @@ Pure: the agent reads the entries since the last checkpoint (`checkpoint` or `tr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult, Units
 from terminal.core.model import Latch, OpenDispense
+from terminal.core.values import as_dict
 
 CHECKPOINTS = ("checkpoint", "transactionSettled")
 
@@ -43,13 +44,14 @@ class Recovered:
     units: Units = ()
     latch: Latch | None = None
     last_transaction: int = 0
+    closed_by_operator: bool = False
     open_transaction: OpenTransaction | None = None
     open_dispense: OpenDispense | None = None
 
 
 def recover(lines: Iterable[JournalLine]) -> Recovered:
     """Fold the entries since the last checkpoint."""
-    first_start, last = True, 0
+    first_start, last, closed = True, 0, False
     units: Units = ()
     latch: Latch | None = None
     open_transaction: OpenTransaction | None = None
@@ -59,6 +61,9 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
         if line.kind in CHECKPOINTS:
             first_start, units, latch, last = False, units_from_json(data["units"]), latch_from_json(data["latch"]), data["lastTransaction"]
             open_transaction = open_dispense = None
+            closed = data.get("closedByOperator", False)  # not in journals of earlier versions
+        elif line.kind in ("serviceLeft", "serviceEntered"):
+            closed = line.kind == "serviceLeft"
         elif line.kind in ("transactionStarted", "faceServiceStarted"):
             last = max(last, data["number"])
         elif line.kind == "authorisationRequested":
@@ -72,14 +77,14 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
                 transaction_id, data["amountMinor"], tuple(data["quantities"]), result_from_json(data["baseline"]), data["cardData"]
             )
             open_transaction = None
-    return Recovered(first_start, units, latch, last, open_transaction, open_dispense)
+    return Recovered(first_start, units, latch, last, closed, open_transaction, open_dispense)
 
 
 # --- values <-> JSON, with names as everywhere outside the code
 
 
 def units_to_json(units: Units) -> list[dict[str, Any]]:
-    return [asdict(unit) for unit in units]
+    return [as_dict(unit) for unit in units]
 
 
 def units_from_json(data: Sequence[Mapping[str, Any]]) -> Units:

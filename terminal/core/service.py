@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from terminal.core import cash
 from terminal.core.cash import DispenserResult, Outcome
-from terminal.core.commands import AskLastStatus, Command, InitialiseDispenser, Outgoing, Record, ReleaseCard
+from terminal.core.commands import AskLastStatus, Command, EndAgent, InitialiseDispenser, Outgoing, Record, ReleaseCard
 from terminal.core.events import (
     CardInserted,
     CardRemoved,
@@ -20,7 +20,9 @@ from terminal.core.events import (
     LateResponseArrived,
     LinkDown,
     LinkUp,
+    ServiceOrdered,
     Started,
+    StopRequested,
     StoreFailed,
     TimerExpired,
 )
@@ -31,6 +33,8 @@ from terminal.core.values import replace
 
 LAST_STATUS_S = 30.0
 INITIALISE_S = 30.0
+END_AFTER_S = 60.0
+"""From resting with a journal that failed to the end of the process: a disk that stays full costs a restart a minute, not a loop."""
 TOLD = (
     *(Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING),
     *(Phase.FACE_SERVICE_DONE, Phase.PRINTING_CONFIRMATION),
@@ -42,6 +46,8 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
     reasons = []
     if state.store_failed:
         reasons.append("journalFailed")
+    if state.stopping:
+        reasons.append("stopping")
     if state.latch is not None:
         reasons.append("cashOutLatched" if state.latch.reason == "outcomeUnknown" else "cashDispenser")
     if (not online(state, Device.DISPENSER) or not state.dispenser_ready) and "cashDispenser" not in reasons:
@@ -50,6 +56,8 @@ def reasons_out_of_service(state: State) -> tuple[str, ...]:
         reasons.append("cardReader")
     if not online(state, Device.PIN_PAD):
         reasons.append("pinPad")
+    if state.closed_by_operator:
+        reasons.append("outOfServiceByOperator")
     if not state.link_up:
         reasons.append("hostUnreachable")
     if not reasons and not cash.payable(state.units, state.config.presets_minor, state.config.max_notes):
@@ -70,8 +78,10 @@ def rest(state: State, *commands: Command) -> Step:
         state = replace(state, reported=status)
         report = {"globalStatus": status, "reasons": list(reasons)}
         said = record("serviceChanged", None, **report)
-        commands = (*commands, Record(said.entries, (Outgoing("audit", "ATMDeviceReport", report),)))
-    return goto(state, phase, *commands)
+        commands = (*commands, Record(said.entries, (Outgoing("audit", "GlobalStatusChanged", report),)))
+    if state.stopping:
+        return goto(state, phase, *commands, EndAgent(state.store_failed))
+    return goto(state, phase, *commands, seconds=END_AFTER_S if state.store_failed else None)
 
 
 def reconsider(state: State, *commands: Command) -> Step:
@@ -95,6 +105,7 @@ def on_started(state: State, event: Started) -> Step:
         state,
         units=state.config.units if known.first_start else known.units,
         latch=known.latch,
+        closed_by_operator=known.closed_by_operator,
         last_transaction=known.last_transaction,
         devices=MappingProxyType(devices),
         language=state.config.language,
@@ -229,9 +240,7 @@ def on_device_lost(state: State, event: DeviceLost) -> Step:
 
 def on_device_gave_up(state: State, event: DeviceGaveUp) -> Step:
     state = with_device(state, event.device, DeviceStatus.HARDWARE_ERROR, "restartsUsedUp")
-    alarm = {"alarm": "deviceOutOfService", "device": event.device.value}
-    said = record("deviceGaveUp", None, device=event.device.value)
-    return reconsider(state, Record(said.entries, (Outgoing("alarm", "ATMExceptionAdvice", alarm),)))
+    return reconsider(state, record("deviceGaveUp", None, device=event.device.value))
 
 
 def on_device_noted(state: State, event: DeviceNoted) -> Step:
@@ -244,6 +253,13 @@ def on_link_up(state: State, event: LinkUp) -> Step:
 
 def on_link_down(state: State, event: LinkDown) -> Step:
     return reconsider(replace(state, link_up=False))
+
+
+def on_service_ordered(state: State, event: ServiceOrdered) -> Step:
+    """A customer who is being served is served to the end; nobody after that one is begun with. A restart changes nothing of it."""
+    kind = "serviceEntered" if event.in_service else "serviceLeft"
+    ordered = record(kind, None, orderId=event.order_id)
+    return reconsider(replace(state, closed_by_operator=not event.in_service), ordered)
 
 
 def on_store_failed(state: State, event: StoreFailed) -> Step:
@@ -259,6 +275,19 @@ def on_store_failed(state: State, event: StoreFailed) -> Step:
         commands = (*commands, release)
     failure = Failure("journalFailed", "take" if state.card_present else "none", "inDoubt" if state.open_dispense else "notDebited")
     return goto(state, Phase.FAILED, *commands, seconds=state.config.timeouts.message_s, failure=failure)
+
+
+def on_store_still_failed(state: State, event: TimerExpired) -> Step:
+    """Only a new process can trust the disk again (or find that it cannot)."""
+    return stay(state, EndAgent(failed=True))
+
+
+def on_stop_requested(state: State, event: StopRequested) -> Step:
+    """Between customers at once; else when the one who is there has gone. Twice changes nothing."""
+    state = replace(state, stopping=True)
+    if state.phase is Phase.UNKNOWN:
+        return stay(state, EndAgent(failed=False))
+    return rest(state) if state.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE) else stay(state)
 
 
 def on_late_response(state: State, event: LateResponseArrived) -> Step:

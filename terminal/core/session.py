@@ -46,6 +46,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.RECOVERING, e.CommandFailed): Row(service.on_last_status_failed, (P.RECOVERING,)),
     (P.RECOVERING, e.TimerExpired): Row(service.on_resolving_time_out, (P.OUT_OF_SERVICE, P.EJECTING)),
     (P.RECOVERING, e.CardInserted): Row(paying.on_card_waits, (P.RECOVERING,)),
+    (P.OUT_OF_SERVICE, e.TimerExpired): Row(service.on_store_still_failed, (P.OUT_OF_SERVICE,)),
     # the card
     (P.IDLE, e.CardInserted): Row(customer.on_card_inserted, (P.READING_CARD,)),
     (P.READING_CARD, e.ApplicationsRead): Row(customer.on_applications, (P.READING_CARD, P.CHOOSING_APPLICATION, P.FAILED)),
@@ -140,7 +141,7 @@ TRANSITIONS: Mapping[tuple[Phase, type[e.Event]], Row] = {
     (P.FAILED, e.TimerExpired): Row(paying.on_finished, RESTING),
     (P.FAILED, e.CardInserted): Row(paying.on_card_waits, (P.FAILED,)),
     (P.EJECTING, e.CardRemoved): Row(paying.on_ejected, (P.IDLE, P.OUT_OF_SERVICE)),
-    (P.EJECTING, e.TimerExpired): Row(paying.on_not_taken_yet, (P.EJECTING,)),
+    (P.EJECTING, e.TimerExpired): Row(paying.on_not_taken_yet, (P.EJECTING, P.OUT_OF_SERVICE)),
     # face services
     (P.OPENING_FACE_SERVICE, e.FirstCryptogramMade): Row(face_service.on_first_cryptogram, (P.OPENING_FACE_SERVICE, P.FAILED)),
     (P.OPENING_FACE_SERVICE, e.FaceManaged): Row(face_service.on_opened, (P.OPENING_FACE_SERVICE, P.FAILED)),
@@ -219,8 +220,10 @@ EVERYWHERE: Mapping[type[e.Event], Row] = {
     e.DispenserInitialised: Row(service.on_dispenser_initialised, (P.IDLE,)),
     e.LinkUp: Row(service.on_link_up, (P.IDLE,)),
     e.LinkDown: Row(service.on_link_down, (P.OUT_OF_SERVICE,)),
+    e.ServiceOrdered: Row(service.on_service_ordered, (P.IDLE, P.OUT_OF_SERVICE)),
     e.LateResponseArrived: Row(service.on_late_response, ()),
     e.StoreFailed: Row(service.on_store_failed, (P.FAILED,)),
+    e.StopRequested: Row(service.on_stop_requested, (P.OUT_OF_SERVICE,)),
     e.CardInserted: Row(service.on_card_seen, (P.EJECTING,)),
     e.CardRemoved: Row(service.on_card_gone, ()),
     e.CommandDone: Row(nothing, ()),

@@ -58,8 +58,7 @@ def settle_in_doubt(state: State, dispense: OpenDispense, cause: str, result: Di
         state, dispense.transaction_id, dispense.amount_minor, None, "DOBT", "MALF", [], dispense.final_card_data, True
     )
     data = {"cause": cause, "lastStatus": None if result is None else result_to_json(result)}
-    alarm = Outgoing("alarm", "ATMExceptionAdvice", {"transactionId": dispense.transaction_id, "alarm": "cashOutLatched", "cause": cause})
-    return state, Record((Entry("dispenseUnknown", dispense.transaction_id, data), *settled.entries), (*settled.outgoing, alarm))
+    return state, Record((Entry("dispenseUnknown", dispense.transaction_id, data), *settled.entries), settled.outgoing)
 
 
 def reconcile(state: State, requested_minor: int, presented_minor: int, by: str) -> tuple[State, Record]:
@@ -103,7 +102,8 @@ def exchange(state: State, unit: str, count: int, by: str) -> tuple[State, Recor
 
 def checkpoint(state: State) -> Mapping[str, Any]:
     """What recovery starts from."""
-    return {"units": units_to_json(state.units), "latch": latch_to_json(state.latch), "lastTransaction": state.last_transaction}
+    known: dict[str, Any] = {"units": units_to_json(state.units), "latch": latch_to_json(state.latch)}
+    return {**known, "lastTransaction": state.last_transaction, "closedByOperator": state.closed_by_operator}
 
 
 def _notes(units: Units, result: DispenserResult) -> list[dict[str, Any]]:

@@ -126,6 +126,11 @@ class Supervised:
         return self._child.pid if self._child else None
 
     @property
+    def starts(self) -> int:
+        """How often it was started."""
+        return self._generation
+
+    @property
     def _due(self) -> bool:
         return self._child is None and self._start_at is not None and self._clock.now() >= self._start_at
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from drivers.transports.base import Clock
 from terminal.core.commands import DeviceCommand
-from terminal.core.events import CommandFailed, DeviceGaveUp, DeviceLost, Event, FaceProgress
+from terminal.core.events import NOT_SENT, CommandFailed, DeviceGaveUp, DeviceLost, Event, FaceProgress
 from terminal.core.model import Device
-from terminal.workers.children import Child, Spawn, Supervised
+from terminal.workers.children import Child, Restarts, Spawn, Supervised
 from terminal.workers.wire import WireError, decode, encode
 
 HEARTBEAT_LIMIT_S = 15.0  # longer than any service may block while it opens or looks at its device (the PIN pad: 8 s)
@@ -51,10 +51,19 @@ class WorkerProcess(Supervised):
         if self._generation == 0:  # wanted before its turn to start
             self._start()
         if self._child is None or not self._child.send(encode(command)):
-            self._inbox(CommandFailed(command.command_id, command.device, "workerLost", "workerLost"))
+            # such a line is shorter than PIPE_BUF: it is in the pipe whole, or nobody is left who could read any of it
+            self._inbox(CommandFailed(command.command_id, command.device, "workerLost", NOT_SENT))
             return
         if command.has_answer:
             self._in_flight[command.command_id] = self._clock.now() + command.deadline_s + GRACE_S
+
+    def restart(self) -> None:
+        """Ordered by a person: with a fresh budget, also after it was given up."""
+        self._restarts = Restarts(self._clock)
+        if self._child is not None:
+            self._child.kill()
+        else:
+            self._start_at = self._clock.now()
 
     def tick(self) -> None:
         """Deadlines, heartbeat, due restarts. Called by the agent's loop."""

@@ -52,6 +52,7 @@ WORKER_EVENTS: tuple[type[Event], ...] = (
     events.LastStatusRead,
     events.DispenserInitialised,
     events.ReceiptPrinted,
+    events.SelfCheckDone,
 )
 
 

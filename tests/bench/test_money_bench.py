@@ -8,11 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from money import explore, mutants
 from money.faults import draw_fault
-from money.kinds import KINDS
+from money.kinds import DOUBT, KINDS
 from money.play import Outcome, play, story_lines
 from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
 from money.schedule import Customer, Fault, Schedule, draw
@@ -129,16 +130,32 @@ def test_an_fsync_that_fails_leaves_an_entry_that_nobody_believes_in() -> None:
 # --- the bench is not blind
 
 
-@pytest.mark.parametrize("name", ["journalAfterSend", "countRequested", "doubtWithoutLatch", "syncLater", "noReversal"])
+@pytest.mark.parametrize(
+    "name",
+    ["journalAfterSend", "countRequested", "doubtWithoutLatch", "syncLater", "noReversal", "leftCashMakesInaccurate", "keepAReserve"],
+)
 def test_a_planted_bug_is_found(name: str) -> None:
     found = mutants.hunt((name, 1, 400))
     assert found.seed is not None, f"{name} was not found"
     assert play(schedule_of(found.seed), setting()).wrong == (), "and dug up again"
 
 
-def test_there_are_enough_planted_bugs() -> None:
-    with mutants.planted("resendOnNak"):
-        assert len(mutants.MUTANTS) >= 20
+def test_every_planted_bug_names_what_must_fall() -> None:
+    mutants.catalogue()
+    assert len(mutants.MUTANTS) >= 40
+    assert all(bug.falls for bug in mutants.MUTANTS.values())
+
+
+def test_another_invariant_than_the_one_that_was_named_is_no_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    mutants.catalogue()
+    monkeypatch.setitem(mutants.MUTANTS, "journalAfterSend", replace(mutants.MUTANTS["journalAfterSend"], falls=("nothingSecret",)))
+    found = mutants.hunt(("journalAfterSend", 1, 5))
+    assert found.seed is None and "intentFirst" in found.otherwise
+
+
+def test_a_pair_s_second_moment_is_the_nth_of_its_name() -> None:
+    cell = next(cell for cell in explore.pairs(explore.steps()) if cell.second is not None and cell.second[1] != cell.first[1])
+    assert isinstance(cell.first[1], int) and isinstance(cell.second[1], str) and "#" in cell.second[1]
 
 
 def test_a_failure_is_shrunk_to_what_matters() -> None:
@@ -159,11 +176,89 @@ def test_the_agent_may_be_killed_at_every_single_moment() -> None:
     assert tally.kills >= len(points)
 
 
-def test_every_kind_of_fault_strikes_somewhere() -> None:
-    """A kind that cannot strike would be a check that cannot fail."""
-    for kind in KINDS.values():
-        outcome = play(Schedule(1, (CUSTOMER,), (Fault("show chooseAmount#1", kind.name, tuple(kind.usual().items())),)), setting())
-        assert [name for name, _ in outcome.struck] == [kind.name] and outcome.wrong == (), kind.name
+MOMENTS = (
+    "show chooseAmount#1",
+    "journal>authorisationRequested#1",
+    "send<Dispense#1",
+    "show readingCard#1",
+    "show takeCash#1",
+    "show face#1",
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_fault_is_felt_somewhere(name: str) -> None:
+    """A kind that cannot be felt would be a check that cannot fail."""
+    person = Customer(card="everyday", pins=("135790",), amount_minor=100_000, receipt=True)
+    felt = []
+    for moment in MOMENTS:
+        fault = Fault(moment, name, tuple(KINDS[name].usual().items()))
+        outcome = play(Schedule(1, (person,), (fault,), face=True), setting())
+        assert [kind for kind, _ in outcome.struck] in ([name], []) and outcome.wrong == ()
+        felt += outcome.effects
+        if felt:
+            break
+    assert felt == [name]
+
+
+def test_a_disturbed_wire_on_which_nothing_is_sent_disturbs_nothing() -> None:
+    late = played(Fault("show thanks#1", "wire/printer/toDevice/lose"))
+    assert [kind for kind, _ in late.struck] == ["wire/printer/toDevice/lose"] and late.effects == ()
+
+
+# --- hanging processes
+
+
+@pytest.mark.parametrize("device", ["cashDispenser", "cardReader", "pinPad", "printer"])
+@pytest.mark.parametrize("moment", ["show idle#1", "show chooseAmount#1", "send>Dispense#1", "send>PrintReceipt#1"])
+def test_a_worker_that_hangs_is_killed_and_the_terminal_serves_again(device: str, moment: str) -> None:
+    fault = Fault(moment, f"process/{device}Hangs", (("seconds", None),))
+    outcome = play(Schedule(7, (replace(CUSTOMER, receipt=True),), (fault,)), setting(), story=True)
+    assert outcome.wrong == () and outcome.effects == (f"process/{device}Hangs",)
+    assert not [what for _, who, what in outcome.story if who == "fault" and what.endswith("goes on")], "killed, not waited for"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_page_that_hangs_comes_back(whole: bool) -> None:
+    outcome = played(Fault("show chooseAmount#1", "process/pageHangs", (("seconds", None),)), whole=whole)
+    assert outcome.wrong == () and outcome.effects == ("process/pageHangs",)
+
+
+@pytest.mark.parametrize("kind", ["process/agentHangs", "broker/hangs", "bank/hangs"])
+@pytest.mark.parametrize("moment", ["journal>authorisationRequested#1", "send>Dispense#1", "publish>txn#1"])
+@pytest.mark.parametrize("seconds", [2.0, 40.0])
+def test_what_stands_still_goes_on_where_it_was(kind: str, moment: str, seconds: float) -> None:
+    outcome = played(Fault(moment, kind, (("seconds", seconds),)))
+    assert outcome.wrong == () and outcome.latched == "" and outcome.effects == (kind,)
+
+
+# --- caution has a reason
+
+
+AROUND_THE_DISPENSE = ("send<Dispense#1", "send>Dispense#1", "note#1", "note#3", "event CommandFailed#1", "send>AskLastStatus#1")
+HARMLESS = [kind for kind in KINDS.values() if DOUBT not in kind.leads and kind.name.startswith(("dispenser/", "wire/cashDispenser/"))]
+
+
+def test_faults_that_justify_no_doubt_leave_none_together_either() -> None:
+    chance = Random("harmless")
+    for seed in range(200):
+        kinds = chance.sample(HARMLESS, 3)
+        faults = [Fault(chance.choice(AROUND_THE_DISPENSE), kind.name, tuple(kind.draw(chance).items())) for kind in kinds]
+        survives = chance.choice(("nothing", "reset", "power", "finished"))
+        outcome = play(Schedule(seed, (CUSTOMER,), tuple(faults), survives=survives, whole=False), setting())
+        assert outcome.wrong == () and outcome.latched != "outcomeUnknown", [str(fault) for fault in faults]
+
+
+def test_an_empty_cassette_puts_no_other_out_of_use() -> None:
+    """One failed pick took the full cassettes behind it out of use, and the terminal said that it had no cash."""
+    empty = Fault("show chooseAmount#1", "dispenser/cassetteEmpty", (("left", 0), ("unit", 1)))
+    everything = replace(CUSTOMER, amount_minor=38_000)
+    assert play(Schedule(7, (everything,), (empty,)), setting()).wrong == ()
+
+
+def test_a_dispense_that_no_worker_could_take_is_no_doubt() -> None:
+    outcome = played(Fault("journal<dispenseIntended#1", "process/cashDispenser"))
+    assert outcome.wrong == () and outcome.latched == "" and payouts(outcome) == []
 
 
 def test_the_command_line_tells_a_story() -> None:

@@ -100,7 +100,7 @@ QUANTITIES = (2, 1, 0, 0)
     [
         (None, NOTHING_BEFORE, Outcome.UNKNOWN),
         (account(0, 0, 0, 0, command="none"), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(0, 0, 0, 0, command="none"), account(0, 0, 0, 0, command="none"), Outcome.UNKNOWN),
+        (account(0, 0, 0, 0, command="none"), account(0, 0, 0, 0, command="none"), Outcome.NOT_EXECUTED),
         (NOTHING_BEFORE, NOTHING_BEFORE, Outcome.NOT_EXECUTED),
         (account(5, 0, 0, 0), account(5, 0, 0, 0), Outcome.NOT_EXECUTED),
         (account(2, 1, 0, 0), account(2, 1, 0, 0), Outcome.UNKNOWN),
@@ -127,6 +127,8 @@ def test_what_last_status_proves(says: DispenserResult | None, baseline: Dispens
 def test_an_unchanged_account_proves_nothing_when_the_command_may_have_been_heard() -> None:
     """The power may have failed in the middle, and an old account have come back from a memory that keeps it."""
     assert judge(NOTHING_BEFORE, NOTHING_BEFORE, QUANTITIES, heard=True) is Outcome.UNKNOWN
+    nothing = account(0, 0, 0, 0, command="none")
+    assert judge(nothing, nothing, QUANTITIES, heard=True) is Outcome.UNKNOWN
     assert judge(account(2, 1, 0, 0), NOTHING_BEFORE, QUANTITIES, heard=True) is Outcome.KNOWN
 
 
@@ -173,6 +175,23 @@ def test_a_finished_dispense_is_never_taken_for_none(baseline: DispenserResult, 
 # --- counters
 
 
+@pytest.mark.parametrize(
+    ("asked", "result", "dry"),
+    [
+        ((3, 1, 1, 1), account(0, 0, 0, 0, error=0x01), 0),
+        ((3, 1, 1, 1), account(2, 0, 0, 0, error=0x01), 0),
+        ((3, 2, 1, 0), account(3, 1, 0, 0, error=0x01), 1),
+        ((3, 2, 1, 0), account(0, 1, 0, 0, error=0x01), 1),
+        ((0, 0, 1, 1), account(0, 0, 0, 0, error=0x01), 2),
+        ((3, 2, 0, 0), account(3, 2, 0, 0, error=0x01), None),
+        ((3, 2, 0, 0), account(2, 0, 0, 0, error=0x20), None),
+    ],
+)
+def test_one_empty_cassette_puts_no_other_out_of_use(asked: tuple[int, ...], result: DispenserResult, dry: int | None) -> None:
+    after = cash.account(config(counts=(9, 9, 9, 9)).units, asked, result)
+    assert [place for place, unit in enumerate(after) if not unit.usable] == ([] if dry is None else [dry])
+
+
 @settings(deadline=None, max_examples=200)
 @given(ACCOUNT.filter(lambda one: one.command == "dispense"), ASKED)
 def test_the_counters_follow_the_account(result: DispenserResult, asked: tuple[int, ...]) -> None:
@@ -185,7 +204,8 @@ def test_the_counters_follow_the_account(result: DispenserResult, asked: tuple[i
         took_part = n or seen.presented or seen.rejected
         certain = not astray and not (took_part and (result.error or seen.rejected))
         assert new.accuracy is (Accuracy.ACCURATE if certain else Accuracy.INACCURATE)
-        assert new.usable is not (result.error == cash.PICK_UP_ERROR and seen.presented < n)
+        assert new.usable or (result.error == cash.PICK_UP_ERROR and seen.presented < n)
+    assert sum(not unit.usable for unit in after) <= 1, "a dispenser stops at the first failed pick"
     for old, new, n in zip(before, cash.account_unknown(before, asked), asked, strict=True):
         assert old.count - new.count == n and new.accuracy is Accuracy.INACCURATE
 

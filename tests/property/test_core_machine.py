@@ -123,6 +123,11 @@ class Terminal(play):
             if isinstance(command, c.ManageFace) and command.service == "revoke":
                 assert self.just_recorded == ["faceConsent"], "the bank was asked before the withdrawal was on disk"
             self.world.requests.append(command)
+        elif isinstance(command, c.EndAgent):
+            assert command.failed == self.state.store_failed
+            settled = "transactionSettled" in self.just_recorded  # by this very step: the state is still the one before it
+            assert self.state.open_dispense is None or settled or self.state.store_failed, "an agent that may write waits for its dispense"
+            raise Killed
         return True
 
 
@@ -269,7 +274,7 @@ class World(RuleBasedStateMachine):
             **dict.fromkeys((Phase.PRESENTING, Phase.THANKING, Phase.FAILED, Phase.STILL_THERE), self.time_passes),
             Phase.OUT_OF_SERVICE: self.all_online,
         }
-        if self.state.store_failed:
+        if self.state.store_failed or self.state.stopping:
             self.restart()
         for _ in range(16):
             if self.state.phase is to:
@@ -280,6 +285,11 @@ class World(RuleBasedStateMachine):
                 if not (device is Device.DISPENSER and to is Phase.DISPENSING):
                     self.answer_all(device)
             self.bank_answers("APPR")
+
+    @rule()
+    def the_agent_is_told_to_stop(self) -> None:
+        """Whoever is there is served; then it ends, and is started again."""
+        self.feed(e.StopRequested())
 
     # --- devices
 
@@ -594,7 +604,7 @@ class World(RuleBasedStateMachine):
         if not hasattr(self, "terminal"):
             return
         self.dies_in = -1
-        if self.state.store_failed or self.terminal.disk_full_at is not None or self.state.phase is Phase.UNKNOWN:
+        if self.state.store_failed or self.state.stopping or self.terminal.disk_full_at is not None or self.state.phase is Phase.UNKNOWN:
             self.restart()
         self.all_online()
         self.the_dispensers_fault_changes("")

@@ -16,11 +16,12 @@ from drivers.transports.memory import VirtualClock
 from terminal.adapters import link_events as link
 from terminal.adapters.store_file import StoreFailed
 from terminal.adapters.trace import FileTrace, NoTrace
-from terminal.agent import Agent, Ports
+from terminal.agent import STOP_WITHIN_S, Agent, Ports
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
 from terminal.core.recovery import Recovered
+from terminal.core.service import END_AFTER_S
 
 
 class Worker:
@@ -204,10 +205,10 @@ def test_the_journal_comes_before_the_dispense_and_before_the_request() -> None:
     assert order == ["authorisationRequested", "ATMWithdrawalRequest", "dispenseIntended", "Dispense"]
     assert bench.log[-1] == "dispenseAnswered+transactionSettled"
     assert [(out.klass, out.topic_leaf, out.type) for out in bench.journal.outgoing] == [
-        ("audit", "event", "ATMDeviceReport"),
+        ("audit", "event", "GlobalStatusChanged"),
         ("txn", "txn", "ATMWithdrawalCompletionAdvice"),
     ]
-    assert bench.link.notified == 2 and bench.link.reports == [{"globalStatus": "INSV", "reasons": []}]
+    assert bench.link.notified == 2 and bench.journal.outgoing[0].data == {"globalStatus": "INSV", "reasons": []}
 
 
 def test_the_request_is_made_of_the_message_and_the_time_limit() -> None:
@@ -371,6 +372,147 @@ def test_resting_is_between_customers() -> None:
     bench = Bench()
     assert bench.agent.resting
     assert not bench.open().to_bank().agent.resting
+
+
+# --- how it ends
+
+
+def running(bench: Bench) -> bool:
+    return bench.agent._running
+
+
+def test_told_to_stop_between_customers_it_ends_at_once() -> None:
+    bench = Bench().open()
+    bench.agent.stop()
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 0
+    assert bench.journal.outgoing[-1].data == {"globalStatus": "OUTS", "reasons": ["stopping"]}, "the bank hears why"
+    assert bench.page.views[-1]["screen"] == "outOfService"
+
+
+def test_told_to_stop_it_serves_its_customer_to_the_end() -> None:
+    bench = Bench().open().to_bank()
+    bench.agent.stop()
+    bench.drain()
+    bench.bank_says(response="APPR", authorisationCode="A1B2C3")
+    bench.answer(Device.CARD_READER, e.SecondCryptogramMade, kind="TC", data="9f27")
+    bench.agent.take(e.CardRemoved())
+    bench.answer(Device.DISPENSER, e.NotesDispensed, result=GOOD)
+    bench.press("finish")
+    assert running(bench), "the thanks stand a while"
+    bench.clock.sleep(60.0)
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 0 and "transactionSettled" in bench.kinds
+
+
+def test_a_customer_who_does_not_come_to_an_end_is_not_waited_for_for_ever() -> None:
+    bench = Bench().open().to_bank()
+    bench.agent.stop()
+    bench.drain()
+    bench.clock.sleep(STOP_WITHIN_S - 1)
+    bench.agent._timer = None  # somebody who goes on pressing keys
+    bench.drain()
+    assert running(bench)
+    bench.clock.sleep(1.0)
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 0
+
+
+def test_an_open_payout_is_waited_for() -> None:
+    bench = Bench().open().to_bank()
+    bench.bank_says(response="APPR", authorisationCode="A1B2C3")
+    bench.answer(Device.CARD_READER, e.SecondCryptogramMade, kind="TC", data="9f27")
+    bench.agent.take(e.CardRemoved())
+    assert bench.agent.state.phase is Phase.DISPENSING
+    bench.agent._timer = None
+    bench.agent.stop()
+    bench.drain()
+    bench.clock.sleep(STOP_WITHIN_S + 1)
+    bench.drain()
+    assert running(bench)
+    bench.answer(Device.DISPENSER, e.NotesDispensed, result=GOOD)
+    bench.drain()
+    assert not running(bench) and bench.kinds[-2:] == ["dispenseAnswered", "transactionSettled"]
+
+
+def test_a_second_word_ends_it_where_it_stands() -> None:
+    bench = Bench().open().to_bank()
+    bench.agent.stop(at_once=True)
+    bench.agent.run_once(0.0)
+    assert not running(bench) and bench.agent.exit_code == 0
+
+
+def test_a_card_that_nobody_takes_does_not_keep_it() -> None:
+    bench = Bench().open()
+    bench.agent.take(e.CardInserted())
+    bench.answer(Device.CARD_READER, e.ApplicationsRead, candidates=(DEBIT,))
+    bench.answer(Device.CARD_READER, e.ApplicationSelected, card=CARD)
+    bench.answer(Device.PIN_PAD, e.CommandDone, device=Device.PIN_PAD)
+    bench.agent.take(e.KeyPressed("cancel"))
+    assert bench.agent.state.phase is Phase.EJECTING
+    bench.agent.stop()
+    bench.drain()
+    assert running(bench)
+    bench.clock.sleep(31.0)
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 0
+
+
+def test_a_journal_that_failed_ends_it_to_be_started_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """After the customer was told and has the card; and not so soon that a full disk makes a loop of it."""
+    bench = Bench().open().to_bank()
+    bench.journal.full = True
+    bench.bank_says(response="APPR", authorisationCode="A1B2C3")
+    assert bench.page.views[-1]["screen"] == "failure" and "ReleaseCard" in bench.log
+    bench.agent.take(e.CardRemoved())
+    bench.clock.sleep(12.5)
+    bench.drain()
+    assert bench.agent.state.phase is Phase.OUT_OF_SERVICE and running(bench)
+    bench.agent.take(e.CardInserted())
+    assert bench.agent.state.phase is Phase.EJECTING, "no card is kept either"
+    bench.agent.take(e.CardRemoved())
+    bench.clock.sleep(END_AFTER_S - 1)
+    bench.drain()
+    assert running(bench)
+    bench.clock.sleep(1.5)
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 1
+    assert "disk full" in capsys.readouterr().err
+
+
+def test_told_to_stop_with_a_disk_that_refuses_it_still_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench().open()
+    bench.journal.full = True
+    bench.agent.stop()
+    bench.drain()
+    assert bench.agent.state.store_failed and bench.agent.state.stopping
+    bench.clock.sleep(13.0)
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 1
+    assert "disk full" in capsys.readouterr().err
+
+
+def test_a_link_that_died_for_good_ends_it_after_the_customer() -> None:
+    bench = Bench().open().to_cash()
+    bench.agent.from_link(link.LinkDown("a fault of its own", final=True))
+    bench.drain()
+    assert running(bench)
+    bench.press("finish")
+    bench.clock.sleep(10.0)
+    bench.drain()
+    assert not running(bench) and bench.agent.exit_code == 1
+
+
+def test_nobody_listening_is_no_reason_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed:
+        def write(self, text: str) -> None:
+            raise BrokenPipeError
+
+    bench = Bench().open()
+    monkeypatch.setattr("sys.stderr", Closed())
+    bench.journal.full = True
+    bench.agent.take(e.DeviceLost(Device.PRINTER, "workerLost"))
+    assert bench.agent.state.store_failed and running(bench)
 
 
 # --- the face step

@@ -136,3 +136,30 @@ def test_a_second_connection_of_the_same_client_takes_over(net: Net) -> None:
     net.publish(b"from the dead")
     net.run()
     assert b"from the dead" not in net.bank_got and net.ended == ["T0001"]
+
+
+def test_a_broker_that_stands_still_goes_on_where_it_was(net: Net) -> None:
+    net.broker.stop()
+    net.publish(b"held")
+    connected: list[str] = []
+    net.broker.connect(Connection("T0002", None, lambda packet: None, lambda: net.ended.append("T0002")), lambda: connected.append("T0002"))
+    net.run()
+    assert (net.bank_got, net.acked, connected) == ([], [], [])
+    net.broker.go_on()
+    net.run()
+    assert (net.bank_got, net.acked, connected, net.ended) == ([b"held"], [0], ["T0002"], [])
+
+
+def test_a_broker_that_dies_while_it_stands_still_breaks_the_connections_it_never_answered(net: Net) -> None:
+    net.broker.stop()
+    net.publish(b"held")
+    net.connect("T0002")
+    net.run()
+    net.broker.crash()
+    net.broker.go_on()
+    net.run()
+    assert sorted(net.ended) == ["T0001", "T0002", "bank-host"] and net.bank_got == [] and net.acked == []
+
+
+def test_cutting_a_connection_that_is_not_there_says_so(net: Net) -> None:
+    assert net.broker.cut("T0001") and not net.broker.cut("T0001")

@@ -24,6 +24,7 @@ from terminal.config import (
     load,
 )
 from terminal.config_face import FaceSection
+from terminal.config_fleet import CentreSection, FleetSection, InspectionSection
 from terminal.core.cash import CashUnit
 from terminal.core.model import Timeouts
 
@@ -84,6 +85,9 @@ SECTIONS: dict[str, type[Any]] = {
     "kiosk": KioskSection,
     "face": FaceSection,
     "timeouts": Timeouts,
+    "fleet": FleetSection,
+    "centre": CentreSection,
+    "inspection": InspectionSection,
 }
 
 
@@ -247,6 +251,12 @@ def test_a_section_that_is_no_table(tmp_path: Path) -> None:
 
 
 CHECKS = [
+    ("fleet", "telemetry_s = 4", "fleet.telemetry_s is at least 5"),
+    ("fleet", "healthy_s = 9", "fleet.healthy_s is at least 10"),
+    ("fleet", "out_of_service_s = inf", "fleet: every time is above 0, at most a day"),
+    ("centre", 'key = [{id = "a", file = "x"}, {id = "a", file = "y"}]', "centre.key: every id is there once"),
+    ("inspection", 'camera = [{device = "safe", source = "1"}]', "inspection.camera: a device is one of cardReader"),
+    ("inspection", 'camera = [{device = "printer", source = "1"}, {device = "printer", source = "2"}]', "inspection.camera: one camera"),
     ("terminal", 'id = ""', "terminal.id must be 1 to 16 letters and digits"),
     ("terminal", 'id = "T-1"', "terminal.id must be 1 to 16 letters and digits"),
     ("terminal", 'id = "T00000000000000001"', "terminal.id must be 1 to 16 letters and digits"),

@@ -207,11 +207,10 @@ def test_the_reader_lost_while_the_bank_is_asked() -> None:
     assert story.advices()[0]["failureReason"] == "CDER"
 
 
-def test_a_device_given_up_is_an_alarm() -> None:
+def test_a_device_given_up_is_out_of_service() -> None:
     story = idle() >> e.DeviceLost(Device.PRINTER, "workerLost")
     story.since = []
     assert story >> e.DeviceGaveUp(Device.PRINTER) << [recorded("deviceGaveUp"), Phase.IDLE]
-    assert story.outgoing[-1].klass == "alarm"
     assert story.state.devices[Device.PRINTER].status == "hardwareError"
 
 
@@ -365,10 +364,10 @@ def test_counts_that_cannot_be(impossible: object) -> None:
 
 
 def latched(story: play) -> None:
-    """DOBT is said, an alarm is raised, and nothing opens cash-out again."""
+    """DOBT is said, the latch (of which an alarm is made) stands, and nothing opens cash-out again."""
     advice = story.advices()[0]
     assert advice["presentedAmount"] is None and "presented" not in advice
-    assert [out.data["alarm"] for out in story.outgoing if out.klass == "alarm"] == ["cashOutLatched"]
+    assert story.state.latch is not None and story.state.latch.reason == "outcomeUnknown"
     assert story.state.latch is not None and story.state.latch.transaction_id == ID
     assert story.state.failure is not None and story.state.failure.money == "inDoubt"
     assert story.state.units[0].unknown == 2 and story.state.units[0].accuracy is Accuracy.INACCURATE
@@ -402,10 +401,12 @@ def test_the_answer_is_lost_and_last_status_knows() -> None:
     assert len(story.dispenses()) == 1
 
 
-def test_the_command_never_arrived() -> None:
-    """The line failed before anything was sent, and LAST STATUS has not changed."""
+@pytest.mark.parametrize("how", [("linkError", "linkError"), ("workerLost", e.NOT_SENT)])
+def test_the_command_never_arrived(how: tuple[str, str]) -> None:
+    """The line failed before anything was sent, or there was no worker to take the command; and LAST STATUS has not changed."""
     story = paying()
-    assert story >> failed(Device.DISPENSER, "linkError", "linkError") << [c.AskLastStatus, Phase.RESOLVING]
+    kind, name = how
+    assert story >> failed(Device.DISPENSER, name, kind) << [c.AskLastStatus, Phase.RESOLVING]
     assert story >> last_status(NOTHING_BEFORE) << [recorded("transactionSettled", advice="FAIL"), Phase.FAILED]
     assert story.state.units == config().units
     assert story >> time_out << [Phase.IDLE]

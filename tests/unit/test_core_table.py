@@ -54,6 +54,8 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
     e.Started: lambda n: [e.Started(Recovered())],
     e.TimerExpired: lambda n: [e.TimerExpired(n)],
     e.StoreFailed: lambda n: [e.StoreFailed()],
+    e.ServiceOrdered: lambda n: [e.ServiceOrdered(False, "c1"), e.ServiceOrdered(True, "c2")],
+    e.StopRequested: lambda n: [e.StopRequested()],
     e.Pressed: lambda n: [
         e.Pressed(option)
         for option in (
@@ -92,6 +94,7 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
     e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, NOTHING_BEFORE, MEMORY_GONE, JAM)],
     e.DispenserInitialised: lambda n: [e.DispenserInitialised(n, fault) for fault in ("", "jamExit")],
     e.ReceiptPrinted: lambda n: [e.ReceiptPrinted(n)],
+    e.SelfCheckDone: lambda n: [e.SelfCheckDone(n, Device.PRINTER, {"paper": "full"})],
     e.LinkUp: lambda n: [e.LinkUp()],
     e.LinkDown: lambda n: [e.LinkDown("gone")],
     e.AuthorisationAnswered: lambda n: [
@@ -152,11 +155,16 @@ ANSWERED_BY: dict[type[c.Command], tuple[type[e.Event], ...]] = {
 }
 
 
+NOT_THE_CORES = {c.CheckCardReader, c.CheckPinPad, c.CheckDispenser, c.CheckPrinter, c.CheckFaceVerifier}
+"""The attendant's: the core neither asks them nor waits for their answer."""
+
+
 def test_every_question_has_an_answer() -> None:
     asked = {
         kind for _, kind in inspect.getmembers(c, inspect.isclass) if issubclass(kind, c.DeviceCommand) and kind is not c.DeviceCommand
     }
-    assert asked | {c.Authorise, c.FetchTemplate, c.ManageFace} == set(ANSWERED_BY)
+    assert asked > NOT_THE_CORES
+    assert asked - NOT_THE_CORES | {c.Authorise, c.FetchTemplate, c.ManageFace} == set(ANSWERED_BY)
 
 
 def accounts(asked: tuple[int, ...]) -> list[DispenserResult]:
@@ -199,7 +207,7 @@ class Node:
         mask = min(s.mask, 4) if not away and (t is None or t.attempt == 1) else s.mask // 4
         transaction = t and (bool(t.transaction_id), t.attempt, t.pin_block is None, not t.field55, t.face, t.baseline is None, t.approved)
         return (
-            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed),
+            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed, s.stopping),
             *(s.latch is None, s.open_dispense is None, mask if typing else 0, s.entry[:2] if typing else ""),
             frozenset((whom, kind) for whom, (_, kind) in self.asked.items() if self.listens(whom, kind)),
             away,
@@ -222,10 +230,14 @@ class Node:
         if s.phase is Phase.UNKNOWN:
             yield from (e.Started(known) for known in (Recovered(), killed_while_paying()))
             return
+        if s.stopping and s.phase is Phase.OUT_OF_SERVICE:  # the agent has ended
+            return
         for kind in (e.Pressed, e.KeyPressed, e.LinkUp, e.LinkDown, e.CardInserted, e.CardRemoved):
             yield from samples(kind, 0)
         if s.timer:
             yield e.TimerExpired(s.timer)
+        if s.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE, Phase.PRESENTING):
+            yield e.ServiceOrdered(s.closed_by_operator, "c1")
         for whom, (number, asked) in self.asked.items():
             for answer in ANSWERED_BY[asked]:
                 if s.open_dispense is not None and answer in (e.NotesDispensed, e.LastStatusRead):
@@ -242,6 +254,8 @@ class Node:
             yield from (e.DeviceLost(device, "workerLost") for device in Device if s.phase in MATTERS.get(device, Phase))
         if not s.store_failed and s.phase in (Phase.ENTERING_PIN, Phase.AUTHORISING, Phase.DISPENSING, Phase.PRESENTING):
             yield e.StoreFailed()
+        if s.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE, Phase.AUTHORISING, Phase.EJECTING):
+            yield e.StopRequested()
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ def test_a_terminal_opens_when_everybody_is_there() -> None:
     assert story >> e.DeviceOnline(Device.DISPENSER) << [c.InitialiseDispenser, Phase.OUT_OF_SERVICE]
     assert story >> initialised << [recorded("serviceChanged"), Phase.IDLE]
     assert [(out.klass, out.type, out.data) for out in story.outgoing] == [
-        ("audit", "ATMDeviceReport", {"globalStatus": "INSV", "reasons": []})
+        ("audit", "GlobalStatusChanged", {"globalStatus": "INSV", "reasons": []})
     ]
 
 
@@ -524,7 +524,7 @@ def test_two_customers_in_a_row() -> None:
         (ID, 20_000),
         ("T0001-00000002", 50_000),
     ]
-    assert [out for out in story.outgoing if out.type == "ATMDeviceReport"] == story.outgoing[:1], "in service all the time: told once"
+    assert [out for out in story.outgoing if out.type == "GlobalStatusChanged"] == story.outgoing[:1], "in service all the time: told once"
 
 
 def test_the_next_card_waits_for_nothing_when_the_terminal_closes() -> None:

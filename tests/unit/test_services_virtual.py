@@ -26,6 +26,7 @@ from terminal.core.model import Device
 from terminal.workers.service import Service, failed, reason_of
 from terminal.workers.services import dispenser, pin_pad, printer
 from terminal.workers.services.dispenser import DispenserService
+from terminal.workers.services.face import FaceService
 from terminal.workers.services.pin_pad import PinPadService, read_key_blocks
 from terminal.workers.services.printer import PrinterService
 from terminal.workers.supervisor import HEARTBEAT_LIMIT_S
@@ -486,3 +487,51 @@ def test_every_error_has_its_kind(error: DeviceError, kind: str, name: str) -> N
 )
 def test_every_loss_has_its_reason(error: DeviceError, reason: str) -> None:
     assert reason_of(error) == reason
+
+
+# --- the centre's self-tests: they read, and move nothing
+
+
+def test_a_self_test_of_the_dispenser_reads_its_status_and_no_more(cash: DispenserRig) -> None:
+    before = cash.hand("state")
+    (found,) = cash.do(c.CheckDispenser)
+    assert found == e.SelfCheckDone(cash.number, Device.DISPENSER, {"fault": "", "error": "ok", "cassettes": "1,2,3,4", "nearEnd": ""})
+    after = cash.hand("state")
+    assert (after["cassettes"], after["taken"], after["path"]) == (before["cassettes"], before["taken"], before["path"])
+
+
+def test_a_self_test_of_a_jammed_dispenser_does_not_reset_it(cash: DispenserRig) -> None:
+    cash.hand("jam", where="ejt", after_notes=1)
+    cash.dispense(3, 0, 0, 0)
+    path = cash.hand("state")["path"]
+    assert path, "a note is stuck"
+    (found,) = cash.do(c.CheckDispenser)
+    assert isinstance(found, e.SelfCheckDone) and found.findings["fault"]
+    assert cash.sent(RESET) == 0 and cash.hand("state")["path"] == path
+
+
+def test_a_self_test_of_the_pad_and_of_the_printer() -> None:
+    pad = PinPadRig()
+    pad.open()
+    (found,) = pad.do(c.CheckPinPad)
+    assert isinstance(found, e.SelfCheckDone) and found.findings == {"tampered": False, "keys": "pin-aes"}
+    printer_rig = PrinterRig()
+    printer_rig.open()
+    (told,) = printer_rig.do(c.CheckPrinter)
+    assert told == e.SelfCheckDone(1, Device.PRINTER, {"device": "online", "paper": "full", "coverOpen": False})
+    assert printer_rig.hand("state")["receipts"] == [], "nothing was printed"
+    printer_rig.hand("paper", level="out")
+    (told,) = printer_rig.do(c.CheckPrinter)
+    assert isinstance(told, e.SelfCheckDone) and told.findings["paper"] == "out"
+
+
+def test_a_self_test_of_the_face_verifier_takes_no_picture() -> None:
+    class Verifier:
+        loaded = 0
+
+        def load(self) -> None:
+            self.loaded += 1
+
+    verifier: Any = Verifier()
+    (told,) = FaceService(verifier, VirtualClock()).handle(c.CheckFaceVerifier(-1, 10.0))
+    assert told == e.SelfCheckDone(-1, Device.FACE, {"modelsLoaded": True}) and verifier.loaded == 1

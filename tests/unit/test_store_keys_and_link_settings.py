@@ -15,7 +15,8 @@ from drivers.secret import Secret
 from terminal.adapters.backoff import Backoff, boot_delay
 from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.keys import CardDataSealer, KeyFileError, read_key, read_private_key, read_public_key
-from terminal.adapters.link_config import LinkConfig, LinkConfigError, TlsFiles
+from terminal.adapters.link_config import LinkConfig
+from terminal.adapters.link_tls import LinkConfigError, TlsFiles
 from terminal.sealed_box import SealedBoxError, open_box, public_bytes
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -14,15 +14,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from core_play import config
 
 from simulators.control import Control
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.journal import Entry
 from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import BadMessage, LinkEvent, LinkUp, ResponseArrived
-from terminal.adapters.outbox import OutboxClass, Outgoing
+from terminal.adapters.outbox import Outgoing
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
+from terminal.core.model import State
+from terminal.fleet.counts import Counts
+from terminal.fleet.health import Facts, agent, health
 
 pytestmark = pytest.mark.wire
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +64,26 @@ def url(tmp_path: Path) -> Iterator[str]:
         yield f"mqtt://127.0.0.1:{port}"
 
 
+ALARM = {
+    "alarmId": "T0001/hostUnreachable/-/1",
+    "alarm": "hostUnreachable",
+    "device": None,
+    "severity": "major",
+    "state": "raised",
+    "at": "2026-11-22T08:00:00.000Z",
+    "cause": None,
+    "suppressed": False,
+    "evidence": {},
+}
+
+
+NO_CARD = {
+    "inquiry": "faceTemplate",
+    "protectedCardData": {"alg": "ECDH-ES+HKDF-SHA256+A256GCM", "kid": "bank-2026", "epk": "04", "iv": "00", "ciphertext": "00"},
+    "recipientKey": "04",
+}
+
+
 def advice(number: int) -> Outgoing:
     data = {
         "transactionId": f"T0001-{number:08d}",
@@ -79,14 +103,19 @@ def test_the_bank_host_takes_each_message_once_and_empties_the_outbox(tmp_path: 
     inbox: queue.Queue[LinkEvent] = queue.Queue()
     policy = ShippingPolicy(resend_s=0.3, drain_per_s=500)
     link = BankLink(LinkConfig(url, "T0001", "B001", boot_spread_s=0.0, shipping=policy), tmp_path / "t.sqlite", inbox.put)
+    state = State(config())
+    facts = Facts("1", "2026-11-22T08:00:00.000Z")
+    link.report(health(state, facts, "2026-11-22T08:00:00.000Z"))
     link.start()
     assert inbox.get(timeout=PATIENCE_S) == LinkUp()
     for number in range(1, 31):  # the bank is not there yet: the broker says "no subscriber", the rows stay
         store.append([Entry("failed", f"T0001-{number:08d}", {})], [advice(number)])
         link.notify()
-    for klass, leaf in (("audit", "event"), ("alarm", "alarm"), ("telemetry", "telemetry")):
-        outbox_class: OutboxClass = klass  # type: ignore[assignment]
-        store.append([], [Outgoing(outbox_class, leaf, "ATMDeviceReport", {"printer": {"paper": "low"}})])
+    store.append([], [Outgoing("audit", "event", "GlobalStatusChanged", {"globalStatus": "INSV", "reasons": []})])
+    store.append([], [Outgoing("alarm", "alarm", "ATMExceptionAdvice", ALARM)])
+    counted, timed, refused = Counts().take()
+    report = {"period_s": 60.0, "counts": counted, "timings_ms": timed, "refused": refused, "agent": agent(facts)}
+    store.append([], [Outgoing("telemetry", "telemetry", "TelemetryReport", report)])
     link.notify()
     control = tmp_path / "bank.control"
     command = [
@@ -109,7 +138,7 @@ def test_the_bank_host_takes_each_message_once_and_empties_the_outbox(tmp_path: 
             assert bank.call("transaction", identity=f"T0001-{number:08d}")
         assert bank.call("refusals") == []
         bank.close()
-        asked = link.request("ATMInquiryRequest", {"transactionId": "T0001-00000031", "inquiry": "balance"}, PATIENCE_S)
+        asked = link.request("ATMInquiryRequest", {"transactionId": "T0001-00000031", **NO_CARD}, PATIENCE_S)
         answer = inbox.get(timeout=PATIENCE_S)
         assert isinstance(answer, ResponseArrived), answer
         assert (answer.request_id, answer.type, answer.data["reason"]) == (asked, "ATMInquiryResponse", "malformed")

@@ -32,14 +32,15 @@ from paho.mqtt.properties import Properties
 
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.journal import Entry
-from terminal.adapters.link_config import LinkConfig, TlsFiles
+from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import BadMessage, LateResponse, LinkDown, LinkEvent, LinkUp, OutboxAlarm, RequestFailed, ResponseArrived
+from terminal.adapters.link_tls import TlsFiles
 from terminal.adapters.outbox import Bounds, OutboxClass, Outgoing
 from terminal.adapters.outbox_sender import Outbox
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.placeholders]
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "bank/v1/B001/T0001"
 PATIENCE_S = 20.0

@@ -23,7 +23,7 @@ from terminal.adapters.outbox import Outgoing
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.placeholders]
 PATIENCE_S = 20.0
 CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14
 E = TypeVar("E")

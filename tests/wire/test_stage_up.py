@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from monitor_outbox import until
+from monitor_process import Browserless
 
 pytestmark = pytest.mark.wire
 ROOT = Path(__file__).parents[2]
@@ -46,7 +48,20 @@ def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("up")
     mark = os.getpid()
     process = subprocess.Popen(
-        [sys.executable, "-m", "simulators", "up", "--kiosk-port", "0", "--bench-port", "0", "--folder", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "simulators",
+            "up",
+            "--kiosk-port",
+            "0",
+            "--bench-port",
+            "0",
+            "--monitor-port",
+            "0",
+            "--folder",
+            str(folder),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -64,6 +79,11 @@ def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory)
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert answer.status == 200, name
     assert set(urls) == {"kiosk", "bench"}
+    line = next(line for line in process.stdout if line.startswith("  monitor"))
+    monitor = re.search(r"(http://\S+).*name (\w+), password ([\w-]+)\)", line)
+    assert monitor, line
+    centre = Browserless(*monitor.groups())
+    until(lambda: [(one["terminal"], one["link"]) for one in centre.get("terminals")["terminals"]] == [("T0001", "online")])
     family = family_of(mark) - {mark}
     assert len(family) > 8
     agent = next(pid for pid in family if b"terminal.toml" in Path(f"/proc/{pid}/cmdline").read_bytes())

@@ -115,6 +115,10 @@ def gone(number: int) -> e.CommandFailed:
     return e.CommandFailed(number, Device.DISPENSER, "workerLost", "workerLost")
 
 
+def not_sent(number: int) -> e.CommandFailed:
+    return e.CommandFailed(number, Device.DISPENSER, "workerLost", e.NOT_SENT)
+
+
 def test_a_worker_starts_says_so_and_answers() -> None:
     with worker() as rig:
         rig.until_event(ONLINE)
@@ -255,7 +259,25 @@ def test_restarts_are_used_up_and_the_device_is_given_up() -> None:
         assert rig.events == [LOST] * (BUDGET[0] + 1) + [e.DeviceGaveUp(Device.DISPENSER)]
         assert rig.worker.pid is None and rig.worker.next_deadline() is None
         number = rig.do(ANSWER)
-        rig.until_event(gone(number))
+        rig.until_event(not_sent(number))
+
+
+def test_a_restart_by_order_has_a_fresh_budget_also_after_it_was_given_up() -> None:
+    with worker() as rig:
+        rig.until_event(ONLINE)
+        starts, pid = rig.worker.starts, rig.pid()
+        rig.worker.restart()
+        rig.until_event(ONLINE, 2)
+        assert rig.worker.starts == starts + 1 and rig.pid() != pid
+        for _ in range(BUDGET[0]):
+            before = rig.events.count(ONLINE)
+            rig.do(CRASH)
+            rig.until(lambda before=before: rig.events.count(ONLINE) > before or e.DeviceGaveUp(Device.DISPENSER) in rig.events)  # type: ignore[misc]
+            rig.clock.skipped += 60.0
+        rig.until_event(e.DeviceGaveUp(Device.DISPENSER))
+        before = rig.events.count(ONLINE)
+        rig.worker.restart()
+        rig.until_event(ONLINE, before + 1)
 
 
 def test_a_command_before_its_turn_starts_the_worker() -> None:
@@ -264,7 +286,7 @@ def test_a_command_before_its_turn_starts_the_worker() -> None:
     number = rig.do(ANSWER)
     assert rig.worker.pid is not None
     rig.inbox.pump(rig.worker, lambda: any(getattr(event, "command_id", None) == number for event in rig.inbox.events))
-    assert gone(number) not in rig.inbox.events
+    assert not_sent(number) not in rig.inbox.events
     rig.worker.close(5.0)
 
 
@@ -272,7 +294,7 @@ def test_a_command_to_a_worker_that_was_closed_is_lost_at_once() -> None:
     rig = Rig()
     rig.worker.close(5.0)
     number = rig.do(ANSWER)
-    rig.until_event(gone(number))
+    rig.until_event(not_sent(number))
 
 
 def test_the_last_words_of_a_process_that_was_given_up_are_not_heard() -> None:
@@ -480,3 +502,18 @@ def test_a_defect_behind_a_press_is_not_taken_for_a_bad_line() -> None:
             rig.until(lambda: False)
     finally:
         rig.page.close(5.0)
+
+
+def test_a_command_that_no_worker_could_read_is_told_as_not_sent() -> None:
+    """Between its end and the word of its end."""
+    with worker() as rig:
+        rig.until_event(ONLINE)
+        pid = rig.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        assert rig.worker._child is not None
+        while rig.worker._child.send(b"{}\n"):
+            pass
+        number = rig.do(ANSWER)
+        rig.until_event(LOST)
+        assert rig.events[1:] == [not_sent(number), LOST]

@@ -100,6 +100,11 @@ class CardService:
             case c.ReleaseCard(command_id=number):
                 self._power_off()
                 return [e.CommandDone(number, self.device)]
+            case c.CheckCardReader(command_id=number):
+                if self._reader is None:
+                    raise LinkError("the card reader is not open")
+                seen = self._reader.wait_change(None, deadline.sooner(1.0))
+                return [e.SelfCheckDone(number, self.device, {"cardPresent": seen.present})]
         raise ProtocolError(f"{type(command).__name__} is no command of a card reader")
 
     def _applications(self, deadline: Deadline) -> tuple[Candidate, ...]:

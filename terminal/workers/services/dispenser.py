@@ -14,7 +14,7 @@ from drivers.errors import DeviceFault, LinkError, LinkTimeout, OutcomeUnknown, 
 from drivers.protocols.puloon_messages import Command, ErrorCode, LastStatus, MovementResult, Status
 from drivers.transports.base import Clock, Deadline, MonotonicClock
 from terminal.core.cash import DispenserResult, UnitResult, possible
-from terminal.core.commands import AskLastStatus, DeviceCommand, Dispense, InitialiseDispenser, PrepareDispense
+from terminal.core.commands import AskLastStatus, CheckDispenser, DeviceCommand, Dispense, InitialiseDispenser, PrepareDispense
 from terminal.core.events import (
     CommandFailed,
     DeviceNoted,
@@ -24,6 +24,7 @@ from terminal.core.events import (
     Event,
     LastStatusRead,
     NotesDispensed,
+    SelfCheckDone,
 )
 from terminal.core.model import Device
 from terminal.workers.ports import OpenStream, serial_opener
@@ -96,6 +97,8 @@ class DispenserService:
                 return LastStatusRead(number, self._ask_until_it_answers(deadline))
             case InitialiseDispenser(command_id=number):
                 return DispenserInitialised(number, self._initialise(deadline))
+            case CheckDispenser(command_id=number):
+                return SelfCheckDone(number, self.device, findings_of(self._unit.status(deadline)))
         raise ProtocolError(f"{type(command).__name__} is no command of a dispenser")
 
     def _dispense(self, command: Dispense, deadline: Deadline) -> Event:
@@ -163,6 +166,13 @@ def fault_of(status: Status) -> str:
     if sensors.dvtl or sensors.dvtr or sensors.ejt or sensors.exit or sensors.rjt:
         return "notesOnPath"
     return "noCassette" if all(cassette.type == 0 for cassette in status.cassettes) else ""
+
+
+def findings_of(status: Status) -> dict[str, str | int | bool]:
+    """What STATUS says, for the centre."""
+    types = ",".join(str(cassette.type) for cassette in status.cassettes)
+    near_end = ",".join(str(cassette.type) for cassette in status.cassettes if cassette.near_end)
+    return {"fault": fault_of(status), "error": status.error.name, "cassettes": types, "nearEnd": near_end}
 
 
 def missing_cassette(status: Status, quantities: tuple[int, ...]) -> str:

@@ -16,8 +16,8 @@ from drivers.devices.camera import CameraState
 from drivers.errors import ConfigurationFault, LinkError, ProtocolError
 from drivers.secret import Secret
 from drivers.transports.base import Clock, Deadline, MonotonicClock
-from terminal.core.commands import DeviceCommand, EnrolFace, MakeFaceKey, StopFace, VerifyFace
-from terminal.core.events import DeviceNoted, Event, FaceEnrolled, FaceKeyMade, FaceProgress, FaceVerified
+from terminal.core.commands import CheckFaceVerifier, DeviceCommand, EnrolFace, MakeFaceKey, StopFace, VerifyFace
+from terminal.core.events import DeviceNoted, Event, FaceEnrolled, FaceKeyMade, FaceProgress, FaceVerified, SelfCheckDone
 from terminal.core.model import Device
 from terminal.face.mirror import SocketMirror
 from terminal.face.passive import PassiveConfig
@@ -75,6 +75,9 @@ class FaceService:
                 return self._events(command.command_id, self._verifier.enrol(recipient, deadline), _enrolled)
             case StopFace():
                 return []
+            case CheckFaceVerifier():
+                self._verifier.load()
+                return [SelfCheckDone(command.command_id, self.device, {"modelsLoaded": True})]
         raise ProtocolError(f"{type(command).__name__} is no command of a face verifier")
 
     def _events(self, command_id: int, told: Iterator[Told], answer: Callable[[int, FaceResult], Event]) -> Iterator[Event]:

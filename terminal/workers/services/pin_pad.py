@@ -11,8 +11,8 @@ from drivers.devices.szzt_zt588 import FORMATS, SzztZt588
 from drivers.errors import ConfigurationFault, DeviceFault, LinkError, ProtocolError
 from drivers.secret import Secret
 from drivers.transports.base import Clock, Deadline, MonotonicClock
-from terminal.core.commands import DeviceCommand, MakePinBlock, StartAmountEntry, StartPinEntry, StopEntry
-from terminal.core.events import CommandDone, Event, KeyPressed, PinBlockMade
+from terminal.core.commands import CheckPinPad, DeviceCommand, MakePinBlock, StartAmountEntry, StartPinEntry, StopEntry
+from terminal.core.events import CommandDone, Event, KeyPressed, PinBlockMade, SelfCheckDone
 from terminal.core.model import Device, PinBlock
 from terminal.workers.ports import OpenStream, serial_opener
 
@@ -85,6 +85,10 @@ class PinPadService:
                 made = self._pad.get_pin_block(pan, format, deadline)
                 block = PinBlock(made.format, Secret(made.block.reveal().hex()), made.ksn.hex())
                 return [PinBlockMade(command.command_id, block)]
+            case CheckPinPad():
+                status = self._pad.status(deadline)
+                keys = ",".join(sorted(key.slot for key in status.keys))
+                return [SelfCheckDone(command.command_id, self.device, {"tampered": status.tampered, "keys": keys})]
             case _:
                 raise ProtocolError(f"{type(command).__name__} is no command of a PIN pad")
         return [CommandDone(command.command_id, self.device)]

@@ -8,8 +8,8 @@ from typing import Any
 from drivers.devices.escpos_printer import EscPosPrinter, Receipt, ReceiptLine
 from drivers.errors import DeviceFault, LinkError, ProtocolError
 from drivers.transports.base import Clock, Deadline, MonotonicClock
-from terminal.core.commands import DeviceCommand, PrintReceipt
-from terminal.core.events import DeviceNoted, Event, ReceiptPrinted
+from terminal.core.commands import CheckPrinter, DeviceCommand, PrintReceipt
+from terminal.core.events import DeviceNoted, Event, ReceiptPrinted, SelfCheckDone
 from terminal.core.model import Device
 from terminal.workers.ports import OpenStream, serial_opener
 
@@ -50,6 +50,10 @@ class PrinterService:
         return self._look() if self._clock.now() >= self._next_look else []
 
     def handle(self, command: DeviceCommand) -> Iterable[Event]:
+        if isinstance(command, CheckPrinter):
+            status = self._printer.status(Deadline.after(self._clock, command.deadline_s))
+            findings = {"device": status.device, "paper": status.paper.value, "coverOpen": status.cover_open}
+            return [SelfCheckDone(command.command_id, self.device, findings)]
         if not isinstance(command, PrintReceipt):
             raise ProtocolError(f"{type(command).__name__} is no command of a printer")
         lines = tuple(ReceiptLine(line.text, align=line.align, bold=line.bold, size=line.size) for line in command.lines)

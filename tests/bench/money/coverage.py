@@ -65,9 +65,10 @@ def grid_page(grid: Grid, figures: dict[str, Any]) -> str:
 
 def random_page(path: Path, tally: Tally, seed: int) -> None:
     """Faults that struck, and the table's pairs, for a random run."""
-    rows = "".join(f"<tr><td>{html.escape(kind)}<td>{number}" for kind, number in tally.struck.most_common())
+    counts = tally.struck.most_common()
+    rows = "".join(f"<tr><td>{html.escape(kind)}<td>{number}<td>{tally.effects[kind]}" for kind, number in counts)
     sentences = [f"{tally.schedules} schedules from seed {seed}; {len(tally.violations)} violations."]
-    body = f"<table><tr><th>fault<th>struck{rows}</table>" + _missing(pairs(tally.taken))
+    body = f"<table><tr><th>fault<th>struck<th>felt{rows}</table>" + _missing(pairs(tally.taken))
     path.write_text(_page("Random schedules", sentences, body), encoding="utf-8")
 
 

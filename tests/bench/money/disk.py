@@ -40,8 +40,9 @@ class Blank:
 class Disk:
     """`path` is the store's file now; after every end of the agent it is another one with what was left."""
 
-    def __init__(self, folder: Path, blank: Blank, chance: Random) -> None:
+    def __init__(self, folder: Path, blank: Blank, chance: Random, *, telemetry: bool) -> None:
         self._folder = folder
+        self._telemetry = telemetry
         self._chance = chance
         self._number = 0
         self._synced: dict[str, int] = {}
@@ -53,9 +54,11 @@ class Disk:
         self.full = False
         """SQLite itself finds no more pages."""
         self.path = folder / "0" / NAME
-        self.path.parent.mkdir(parents=True)
+        os.makedirs(f"{folder}/0")
         for name, content in blank.files.items():
-            (self.path.parent / name).write_bytes(content)
+            if telemetry or name == NAME:
+                with open(f"{folder}/0/{name}", "wb", buffering=0) as file:
+                    file.write(content)
 
     # --- what SQLite promises
 
@@ -69,7 +72,7 @@ class Disk:
     def opened(self) -> None:
         """Recovery read what is there; opening telemetry commits once, synced."""
         self._log = f"{self.path}-wal"
-        for log in (self._log, f"{telemetry_path(self.path)}-wal"):
+        for log in (self._log, f"{telemetry_path(self.path)}-wal") if self._telemetry else (self._log,):
             self._synced[log] = os.stat(log).st_size if os.path.exists(log) else 0
 
     # --- what goes wrong

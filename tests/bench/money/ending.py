@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from terminal.core import cash
+from money.hardware import DENOMINATIONS
+from money.stops import hangs
 from terminal.core.model import Phase
+from terminal.core.service import reasons_out_of_service
 
 if TYPE_CHECKING:
     from money.world import World
@@ -17,6 +20,7 @@ LOOK_S = 2.0
 def heal(world: World) -> None:
     """Every fault is over: power, wires, disk, bank; a technician has cleared the path. Nobody touches the terminal itself."""
     world.healed = True
+    world.ask_what_was_felt()
     world.points_before_heal = world.points
     world.at_point.clear()
     world.at_name.clear()
@@ -25,6 +29,10 @@ def heal(world: World) -> None:
     world.broker.faults.clear()
     world.broker.restart()
     world.bank.faults.clear()
+    world.bank.go_on()
+    world.broker.go_on()
+    for go_on in world.to_continue:
+        go_on()
     world.reader_gone_until = 0.0
     for line in world.lines.values():
         line.armed.clear()
@@ -66,7 +74,8 @@ def rest(world: World) -> None:
 def _look(world: World) -> None:
     if not world.dispenser.busy and world.dispenser.powered and world.dispenser.mechanics.path and world.life.alive and _settled(world):
         world.dispenser_line.hand("clear_jam")
-    check_deadlines(world)
+    if world.life.alive:
+        world.life.check_deadlines()
     world.quiet = not unrest(world)
     if not world.quiet:
         world.time.later(LOOK_S, lambda: _look(world))
@@ -81,13 +90,14 @@ def unrest(world: World) -> str:
     life = world.life
     if not life.alive or life.agent is None:
         return "the agent is not up"
+    if any(hangs(child) for child in life.children.values()):
+        return "a process hangs"
     state = world.state
     if world.slot.present:
         world.slot.remove()
         return "a card was in the slot"
     if state.store_failed:
-        world.end_life(1.0, power=False)  # an operator's or a watchdog's restart: the journal could not be written
-        return "the journal failed"
+        return "the journal failed: the agent is about to end, and is started again"
     if state.phase not in (Phase.IDLE, Phase.OUT_OF_SERVICE):
         return f"the session is in {state.phase.value}"
     if state.phase is Phase.OUT_OF_SERVICE and not excused(world):
@@ -97,12 +107,38 @@ def unrest(world: World) -> str:
 
 
 def excused(world: World) -> bool:
-    """Out of service for a reason that only a person can take away: a latch, no cash, restarts used up."""
+    """Out of service, and each reason that it gives is one that only a person can take away: a latch, a device whose restarts are used up,
+    no cash when there really is none."""
     state = world.state
-    gave_up = any(one.detail == "restartsUsedUp" for one in state.devices.values())
-    return state.latch is not None or gave_up or not cash.payable(state.units, state.config.presets_minor, state.config.max_notes)
+    reasons = reasons_out_of_service(state)
+    fine = {device.value for device, one in state.devices.items() if one.detail == "restartsUsedUp"}
+    if state.latch is not None:
+        fine |= {"cashOutLatched", "cashDispenser"}
+    if "noCash" in reasons and not _payable(world):
+        fine.add("noCash")
+    return bool(reasons) and fine.issuperset(reasons)
 
 
-def check_deadlines(world: World) -> None:
-    for one in world.life.overdue() if world.life.alive else ():
-        world.broke("deadlines", one)
+def _payable(world: World) -> bool:
+    """What lies in the cassettes would pay one of the amounts on the screen; what a dispense in doubt was to take counts as gone."""
+    state, held = world.state, [0] * len(DENOMINATIONS)
+    for cassette in world.dispenser.mechanics.cassettes:
+        held[cassette.type - 1] += cassette.remaining
+    store = world.life.store
+    assert store is not None
+    intended: dict[str | None, list[int]] = {}
+    for entry in store.entries():
+        if entry.kind == "dispenseIntended":
+            intended[entry.transaction_id] = entry.data["quantities"]
+        elif entry.kind == "dispenseUnknown":
+            held = [there - asked for there, asked in zip(held, intended[entry.transaction_id], strict=True)]
+    return any(_makes(amount, DENOMINATIONS, held, state.config.max_notes) for amount in state.config.presets_minor)
+
+
+def _makes(amount_minor: int, denominations: Sequence[int], held: Sequence[int], notes: int) -> bool:
+    """Tried out, not asked of the terminal's own arithmetic."""
+    if not denominations or not amount_minor:
+        return not amount_minor
+    most = min(amount_minor // denominations[0], held[0], notes)
+    left = range(most, -1, -1)
+    return any(_makes(amount_minor - n * denominations[0], denominations[1:], held[1:], notes - n) for n in left)

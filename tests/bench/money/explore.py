@@ -1,12 +1,14 @@
 """Not at random: every kind of fault at every moment of one withdrawal, and every pair of the kinds that matter around the dispense.
 
 A cell is (kind of fault, moment). The moments are the points of one undisturbed withdrawal with a receipt, in their order; a single fault
-strikes a world that was undisturbed until then, so each cell is certain to be reached.
+strikes a world that was undisturbed until then, so each cell is certain to be reached. Of a pair the first has a number, and the second the
+nth of a name, so that it stands for the same moment after whatever the first has changed; where that moment never comes it does not strike.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +36,8 @@ FIRST, LAST = "event CardRemoved", "show takeCash"
 class Cell:
     """`first` (and `second`): kind and number of the point."""
 
-    first: tuple[str, int]
-    second: tuple[str, int] | None = None
+    first: tuple[str, int | str]
+    second: tuple[str, int | str] | None = None
 
     def schedule(self, number: int) -> Schedule:
         cells = [self.first] if self.second is None else [self.first, self.second]
@@ -54,9 +56,19 @@ def steps() -> tuple[str, ...]:
     return outcome.points[: outcome.points_before_heal]
 
 
+def named(points: tuple[str, ...]) -> list[str]:
+    """Each as "name#n"."""
+    seen: Counter[str] = Counter()
+    names = []
+    for point in points:
+        seen[point] += 1
+        names.append(f"{point}#{seen[point]}")
+    return names
+
+
 def single_kinds() -> tuple[str, ...]:
-    """All but the death of a verifier that this withdrawal does not ask."""
-    return tuple(name for name in KINDS if name != "process/faceVerifier")
+    """All but what befalls a verifier that this withdrawal does not ask."""
+    return tuple(name for name in KINDS if not name.startswith("process/faceVerifier"))
 
 
 def singles(points: tuple[str, ...]) -> list[Cell]:
@@ -66,13 +78,14 @@ def singles(points: tuple[str, ...]) -> list[Cell]:
 def pairs(points: tuple[str, ...]) -> Iterator[Cell]:
     """Around the dispense: both at the same moment, or the second later. Of moments of one name in a row only the first."""
     begin, end = len(points) - 1 - points[::-1].index(FIRST), points.index(LAST)
+    names = named(points)
     moments = [at for at in range(begin, end + 1) if points[at] != points[at - 1]]
     for place, first in enumerate(moments):
         for second in moments[place:]:
             for one in PAIR_KINDS:
                 for other in PAIR_KINDS:
                     if first != second or one < other:
-                        yield Cell((one, first), (other, second))
+                        yield Cell((one, first), (other, second if first == second else names[second]))
 
 
 def run(cells: list[Cell], what: str) -> tuple[Tally, dict[int, str], dict[int, str]]:
@@ -92,12 +105,17 @@ def main(report: Path | None, *, pairs: bool) -> tuple[dict[str, Any], bool]:
     sys.stdout.write(f"{len(single_kinds())} kinds of fault at {len(points)} moments of one withdrawal\n")
     tally, violated, latched = run(cells, "single faults")
     figures: dict[str, Any] = {"cells": len(cells), "run": tally.schedules, "violations": len(violated), "latched": len(latched)}
-    struck = sum(tally.struck.values())
-    figures["struck"] = struck
+    idle = [kind for kind in single_kinds() if not tally.effects[kind]]
+    for kind in idle:
+        sys.stdout.write(f"NO EFFECT  {kind} struck {tally.struck[kind]} times and was never felt\n")
+    figures |= {"struck": tally.by_number[1], "felt": tally.effects.total(), "never_felt": len(idle)}
+    complete = tally.by_number[1] == len(cells) and not idle
     if pairs:
         both = list(_pairs(points))
         again, more, doubtful = run(both, "pairs around the dispense")
         figures |= {"pairs": len(both), "pairs_run": again.schedules, "pair_violations": len(more), "pairs_latched": len(doubtful)}
+        figures["pairs_both_struck"] = again.by_number[2]
+        complete = complete and again.schedules == len(both)
         figures["violations"] += len(more)
         tally.taken |= again.taken
     taken = coverage.pairs(tally.taken)
@@ -106,7 +124,7 @@ def main(report: Path | None, *, pairs: bool) -> tuple[dict[str, Any], bool]:
         grid = coverage.Grid(single_kinds(), points, frozenset(violated), latched, taken)
         report.write_text(coverage.grid_page(grid, figures), encoding="utf-8")
         sys.stdout.write(f"the grid is in {report}\n")
-    return figures, figures["violations"] == 0 and tally.schedules == len(cells)
+    return figures, figures["violations"] == 0 and complete
 
 
 _pairs = pairs

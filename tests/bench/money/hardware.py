@@ -14,7 +14,7 @@ from simulators.card.slot import CardSlot, Reply
 from simulators.crypto.emv import IssuerKeys
 from simulators.devices import dispenser_wire as wire
 from simulators.devices.dispenser import Dispenser, Options
-from simulators.devices.dispenser_physics import Cassette, Run
+from simulators.devices.dispenser_physics import Cassette, Counts, Run
 
 DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 
@@ -41,6 +41,14 @@ class WitnessedDispenser(Dispenser):
         self.payouts: list[Payout] = []
         self._intent = intent
         self._point = point
+        self.errors: set[int] = set()
+        """With which movements have ended."""
+        self.armed: Counter[int] = Counter()
+        """By the mechanics' list (its id): how many coming notes were ever put into it."""
+
+    def _finish(self, counts: Counts, at: float) -> None:
+        self.errors.add(counts.error)
+        super()._finish(counts, at)
 
     def _start(self, code: int, data: bytes, at: float) -> bool:
         started = super()._start(code, data, at)
@@ -81,6 +89,7 @@ class WatchedSlot(CardSlot):
         self.last_words: dict[int, int] = {}
         """By insertion: the cryptogram that the chip gave as its second one."""
         self._point = point
+        self.commands = 0
 
     def insert(self, name: str) -> None:
         super().insert(name)
@@ -93,6 +102,7 @@ class WatchedSlot(CardSlot):
     def transmit(self, apdu: bytes) -> Reply:
         self._point(f"apdu {apdu[1]:02X}" if len(apdu) > 1 else "apdu")
         card = self.card
+        self.commands += 1
         reply = super().transmit(apdu)
         for application in card.applications if card else ():
             if application.state is State.DONE:

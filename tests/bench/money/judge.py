@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from money.ending import excused
+from money.kinds import COUNTERS
 from money.world import World
 from terminal.adapters.journal import JournalEntry
 from terminal.core.cash import Accuracy
@@ -50,7 +51,7 @@ def judge(world: World) -> list[Wrong]:
         *_journal(world, entries, books, paid),
         *_bank(world, books, entries),
         *_serves(world),
-        *_nothing_happened(world),
+        *_caution(world),
         *_secrets(world, entries),
     ]
 
@@ -180,10 +181,14 @@ def _serves(world: World) -> Iterator[Wrong]:
         yield "servesAgain", "a dispense is still open"
 
 
-def _nothing_happened(world: World) -> Iterator[Wrong]:
-    """Where nothing went wrong nobody may be in doubt: a terminal that latches for no reason is safe, and useless."""
-    if not world.struck and world.state.latch is not None:
-        yield "noDoubtWithoutReason", f"latched ({world.state.latch.reason}), and no fault struck"
+def _caution(world: World) -> Iterator[Wrong]:
+    """A terminal that latches for no reason is safe, and useless: only what was felt of faults that may lead there excuses it."""
+    latch, felt = world.state.latch, ", ".join(sorted(set(world.effects))) or "nothing"
+    if latch is not None and latch.reason not in world.excuses:
+        yield "noDoubtWithoutReason", f"latched ({latch.reason}), and what struck was {felt}"
+    doubted = [unit.unit for unit in world.state.units if unit.accuracy is not Accuracy.ACCURATE]
+    if doubted and COUNTERS not in world.excuses:
+        yield "accurateWherePossible", f"unit {', '.join(doubted)} says inaccurate, and what struck was {felt}"
 
 
 def _secrets(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from money.children import HEARTBEAT_S, Line, MemoryChild, MemoryPipe, Program, first_line
+from money.deadlines import Deadlines
 from money.eyes import Reader, ScriptedEye
 from money.inbox import MemoryInbox, MemoryThread, MemoryWake
 from money.lines import Line as SerialLine
 from money.lines import LineStream
 from money.network import MemorySession
-from money.ports import TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
+from money.ports import Surroundings, TappedJournal, TappedLink, TappedPage, TappedTrace, TappedWorker
 from money.sched import Task
 from money.shortcut import DirectPage
+from money.stops import stop_child
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.link_means import LinkMeans
 from terminal.adapters.store import Store
@@ -28,6 +30,8 @@ from terminal.agent import Agent, Ports
 from terminal.compose import recovered_from
 from terminal.core.events import Started
 from terminal.core.model import Device, State
+from terminal.fleet.build import attendant_of
+from terminal.fleet.order_desk import RESTART_EXIT
 from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService
@@ -55,7 +59,9 @@ class Life:
         self.agent: Agent | None = None
         self.store: Store | None = None
         self.link: BankLink | None = None
-        self._orders: dict[Device, TappedWorker] = {}
+        self.stopped_at: float | None = None
+        self.stood_still_s = 0.0
+        self.deadlines = Deadlines(self)
         self._direct: DirectPage | None = None
         self._identities = iter(f"{world.schedule.seed}-{number}-{n}" for n in range(1_000_000))
         self.tasks.append(world.time.spawn(f"agent {number}", self._main))
@@ -70,7 +76,9 @@ class Life:
             assert self.agent is not None
             while self.agent._running:
                 self.agent.run_once(LONGEST_WAIT_S)
-            world.broke("noException", "the agent ended by itself")
+            if self.agent.exit_code != RESTART_EXIT and not (self.agent.state.store_failed and self.agent.exit_code):
+                world.broke("noException", "the agent ended by itself")
+            world.tell("agent", "ends, to be started again")
         except StoreFailed as error:
             if self.agent is not None:
                 world.broke("noException", f"a failing store ended the agent: {error}")
@@ -84,21 +92,20 @@ class Life:
         self.store = Store.open(world.disk.path, world.config.terminal.id, world.config.terminal.branch, wall_clock=world.wall)
         world.disk.opened()
         recovered = recovered_from(self.store, world.config)
-        inbox = MemoryInbox(world.time)
+        inbox = self._inbox = MemoryInbox(world.time)
         agent = self.agent = Agent(State(world.config.core()), inbox=inbox)
         self.link = BankLink(
-            world.link_config, world.disk.path, agent.from_link, clock=world.clock, wall_clock=world.wall, chance=world.chance,
+            world.link_config, world.disk.path, self._from_link, clock=world.clock, wall_clock=world.wall, chance=world.chance,
             means=LinkMeans(self._session, self._thread, lambda: MemoryWake(world.time), lambda: next(self._identities)),
         )  # fmt: skip
         workers = {
-            device: WorkerProcess(device, {}, world.clock, inbox.put, spawn=self._spawner(device, program))
+            device: WorkerProcess(device, {}, world.clock, self._heard, spawn=self._spawner(device, program))
             for device, program in self._programs().items()
         }
         page: Any = DirectPage(world)
         if world.schedule.whole:
             page = PageProcess([], world.clock, inbox.put, agent.pressed, lambda port: None, spawn=self._spawner("page", self._page))
         self._direct = None if world.schedule.whole else page
-        self._orders = {device: TappedWorker(self, port) for device, port in workers.items()}
         agent.plug(
             Ports(
                 world.clock,
@@ -106,9 +113,20 @@ class Life:
                 TappedJournal(self, self.store),
                 TappedLink(self, self.link),
                 world.sealer,
-                self._orders,
+                {device: TappedWorker(self, port) for device, port in workers.items()},
                 TappedPage(self, page),
                 TappedTrace(self),
+            )
+        )
+        agent.attend(
+            attendant_of(
+                world.config,
+                agent,
+                self.store,
+                Surroundings(self),
+                restart_worker=lambda device: workers[device].restart(),
+                picture=lambda device, done: False,
+                keys=world.centre_keys,
             )
         )
         agent.take(Started(recovered))
@@ -116,8 +134,10 @@ class Life:
 
     def end(self, *, power: bool) -> None:
         """The process is gone, in the middle of whatever it did. Its workers notice at their pipe, or go with the power."""
-        self.alive = False
         world = self.world
+        if not world.closing:
+            self.check_deadlines()
+        self.alive = False
         if not world.closing:
             world.disk.survive(power=power)
         for child in self.children.values():
@@ -131,10 +151,20 @@ class Life:
             self.store.close()
         world.look_at({"screen": "dark"})
 
+    def untie(self) -> None:
+        """Everything of it that holds another part of it lets go."""
+        for child in self.children.values():
+            vars(child.pipe).clear()
+            vars(child).clear()
+        for one in (self.agent, self.link, self):
+            if one is not None:
+                vars(one).clear()
+
     def waiting_messages(self) -> int:
         """How many messages the bank has not acknowledged."""
         assert self.store is not None
-        return sum(level.rows for klass, level in self.store.outbox_levels().items() if klass != "telemetry")
+        rows: int = self.store._database.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        return rows
 
     def runs_now(self, *, workers: bool) -> bool:
         """Is it this process (or one of its workers) that runs at this moment?"""
@@ -147,9 +177,25 @@ class Life:
         if self.alive:
             self.world.point(name)
 
-    def overdue(self) -> Iterator[str]:
-        for order in self._orders.values():
-            yield from order.overdue()
+    @property
+    def time(self) -> float:
+        """Seconds, without those in which this process stood still."""
+        return (self.world.now if self.stopped_at is None else self.stopped_at) - self.stood_still_s
+
+    def check_deadlines(self) -> None:
+        if self.agent is not None:
+            for late in self.deadlines.overdue(self.agent.state.phase.value):
+                self.world.broke("deadlines", late)
+
+    def _heard(self, item: Any) -> None:
+        """What a worker's supervisor tells the agent."""
+        self.deadlines.answered(getattr(item, "command_id", None))
+        self._inbox.put(item)
+
+    def _from_link(self, event: Any) -> None:
+        assert self.agent is not None
+        self.deadlines.answered(getattr(event, "request_id", None))
+        self.agent.from_link(event)
 
     def _session(self, options: Any) -> MemorySession:
         return MemorySession(options, self.world.time, self.world.broker, self.point, self.world.published)
@@ -232,19 +278,30 @@ class Life:
         """The kiosk page: what it is shown is what people see."""
         self.world.page_of(self, pipe)
 
-    def kill_worker(self, device: Device) -> None:
+    def kill_worker(self, device: Device) -> bool:
+        """False when it does not run."""
         child = self.children.get(device)
-        if child is not None and self.alive:
-            self.world.tell("fault", f"kill -9 {child.name}")
-            child.kill()
+        if child is None or not self.alive or child.task.done or child.task.dead:
+            return False
+        self.world.tell("fault", f"kill -9 {child.name}")
+        child.kill()
+        return True
 
-    def kill_page(self) -> None:
+    def kill_page(self) -> bool:
         child = self.children.get("page")
         if child is not None and self.alive:
             child.kill()
             self.world.look_at({"screen": "dark"})
         elif self._direct is not None and self.alive:
             self._direct.restart()
+        return self.alive
+
+    def stop_page(self, seconds: float | None) -> bool:
+        """False when there is none."""
+        if self._direct is not None:
+            self._direct.stop(seconds)
+            return self.alive
+        return stop_child(self.world, self.children.get("page"), seconds)
 
     def press(self, seq: int, option: str) -> None:
         """Somebody's finger on the screen."""
@@ -252,8 +309,8 @@ class Life:
             return
         agent, page = self.agent, self.children.get("page")
         if self._direct is not None:
-            agent.inbox.put(lambda: agent.pressed(seq, option))
-        elif page is not None and not page.task.done:
+            self._direct.pressed(lambda: agent.inbox.put(lambda: agent.pressed(seq, option)))
+        elif page is not None and not page.task.done and not page.task.stopped:
             page._say(json.dumps({"pressed": {"seq": seq, "id": option}}).encode())
 
 

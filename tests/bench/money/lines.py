@@ -34,6 +34,7 @@ class WireFault:
     kind: str
     direction: str
     seconds: float = 0.5
+    used: bool = False
 
 
 class Line:
@@ -90,6 +91,7 @@ class Line:
             self._arrive(direction, data)
             return
         self.armed.remove(fault)
+        fault.used = True
         for delay, chunk in self._spoiled(fault, data):
             if delay:
                 self._schedule.later(delay, lambda chunk=chunk: self._arrive(direction, chunk))  # type: ignore[misc]

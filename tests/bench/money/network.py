@@ -13,6 +13,7 @@ from money.inbox import MemoryWake
 from money.sched import Scheduler
 from simulators.bank.faults import Faults, sending
 from simulators.bank.host import BankHost
+from simulators.bank.messages import base_and_leaf
 from simulators.broker.memory import HOP_S, BrokerDown, Connection, MemoryBroker, Packet
 from terminal.adapters.mqtt import Acked, Arrived, Connected, Ended, Happening, MqttOptions, MqttUnreachable, Subscribed
 
@@ -36,10 +37,9 @@ class MemorySession:
     def connect(self) -> None:
         self._schedule.sleep(CONNECT_S)
         try:
-            self._broker.connect(self._connection)
+            self._broker.connect(self._connection, lambda: self._tell(Connected(self._options.window)))
         except BrokerDown:
             raise MqttUnreachable("the broker: connection refused") from None
-        self._tell(Connected(self._options.window))
 
     def subscribe(self, topics: list[str]) -> None:
         self._broker.subscribe(self._connection, topics)
@@ -98,7 +98,7 @@ class MemorySession:
 class BankAtBroker:
     """The bank's host with its disk (`store`) behind the broker. A crash loses what was not committed, and all answers on their way."""
 
-    LEAVES = ("auth", "txn", "event", "alarm", "telemetry", "state")
+    LEAVES = ("auth", "txn", "event", "alarm", "telemetry", "state", "cmd/resp")
     THINKS_S = 0.05
     RECONNECT_S = 0.5
 
@@ -111,14 +111,18 @@ class BankAtBroker:
         self.faults = Faults(self.host.planned)
         self.alive = True
         self.received = 0
-        self._life = 0
+        self.lives = 0
+        self._held: list[Callable[[], None]] | None = None
         self._connection: Connection | None = None
         self._connect()
 
     def _connect(self) -> None:
+        if self._held is not None:
+            self._held.append(self._connect)
+            return
         if not self.alive or self._connection is not None:
             return
-        life = self._life
+        life = self.lives
         connection = Connection("bank-host", None, lambda packet: self._arrived(life, packet), self._lost)
         try:
             self._broker.connect(connection, persistent=True)
@@ -136,10 +140,20 @@ class BankAtBroker:
         """kill -9 of the host; it comes back with what its disk has."""
         connection, self._connection = self._connection, None
         self.alive = False
-        self._life += 1
+        self._held = None
+        self.lives += 1
         if connection is not None:
             self._broker.disconnect(connection, clean=False)
         self._schedule.later(away_s, self._start)
+
+    def stop(self) -> None:
+        """Its process stands still: it reads nothing, and what it was about to say stays unsaid."""
+        self._held = [] if self._held is None else self._held
+
+    def go_on(self) -> None:
+        held, self._held = self._held or [], None
+        for action in held:
+            action()
 
     def _start(self) -> None:
         if self.alive:
@@ -157,11 +171,14 @@ class BankAtBroker:
         self._schedule.later(delay, lambda: self._handle(life, packet))
 
     def _handle(self, life: int, packet: Packet) -> None:
-        if life != self._life or not self.alive or self.faults.down:
+        if self._held is not None:
+            self._held.append(lambda: self._handle(life, packet))
             return
-        base, leaf = packet.topic.rsplit("/", 1)
+        if life != self.lives or not self.alive or self.faults.down:
+            return
+        base, leaf = base_and_leaf(packet.topic)
         self.point(f"bank<{leaf}")
-        if life != self._life:
+        if life != self.lives:
             return
         self.received += 1
         try:
@@ -169,8 +186,8 @@ class BankAtBroker:
         except sqlite3.Error as error:
             raise AssertionError(f"the bank's own store failed: {error}") from error
         self.point(f"bank>{leaf}")
-        if life != self._life or (leaf == "txn" and self.faults.crash_before_ack):
-            if life == self._life:
+        if life != self.lives or (leaf == "txn" and self.faults.crash_before_ack):
+            if life == self.lives:
                 self.crash(2.0)
             return
         for answer_leaf, message in answers:
@@ -184,10 +201,13 @@ class BankAtBroker:
             json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(),
             correlation=packet.correlation if to_auth else b"",
         )
-        life = self._life
+        life = self.lives
         for number in range(how.times):
             self._schedule.later(how.delay_s + number * HOP_S, lambda: self._send(life, answer))
 
     def _send(self, life: int, answer: Packet) -> None:
-        if life == self._life and self._connection is not None:
+        if self._held is not None:
+            self._held.append(lambda: self._send(life, answer))
+            return
+        if life == self.lives and self._connection is not None:
             self._broker.publish(self._connection, answer, lambda reason: None)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from money.world import World
 
 PATIENCE_S = 130.0
+NOBODY_S = 15.0
+"""So long nobody stands there when somebody has walked away."""
+SLOW_S = 1.5
+"""Whose pace this is lets a screen go away by itself."""
 AWAY = ("idle", "outOfService")
 
 
@@ -21,6 +25,7 @@ class Person:
         self._world, self.plan = world, plan
         self._card_in = False
         self._typed = self._tried = 0
+        self._dawdled = False
         self._until = 0.0
         self._seen: tuple[Any, ...] = ()
         self.began = False
@@ -31,13 +36,12 @@ class Person:
         while world.now < self._until:
             sight = self._sight()
             if (sight[1] == "idle" or plan.eager) and not world.slot.present:
-                break
-            if not self._look(sight):
+                self._wait(plan.pace_s)
+                if not world.slot.present:
+                    break
+            elif not self._look(sight):
                 return
         else:
-            return
-        self._wait(plan.pace_s)
-        if world.slot.present:
             return
         world.tell("customer", f"inserts the card {plan.card}")
         world.before_camera = plan.face
@@ -59,6 +63,7 @@ class Person:
                 return
             if screen == plan.leaves_at:
                 world.tell("customer", "walks away")
+                self._wait(NOBODY_S)
                 return
             if screen == plan.pulls_at:
                 self._take_card("pulls out")
@@ -86,6 +91,8 @@ class Person:
         self._seen = key
         if screen == plan.cancels_at and self._press("cancel"):
             return
+        if screen == plan.dawdles_at and not self._dawdled:
+            return
         match screen:
             case "chooseApplication":
                 self._press_first("application:")
@@ -109,7 +116,7 @@ class Person:
             case "faceDone":
                 self._press("receipt" if plan.receipt else "finish") or self._press("finish")
             case "stillThere":
-                self._press("yes")
+                self._wake_up()
             case "idle" if not started:
                 self._wait(0.3)  # the machine has not seen the card yet
             case "takeCard" | "failure" | "idle" | "outOfService":
@@ -117,16 +124,28 @@ class Person:
                 self._take_card("takes")
                 if screen == "failure":
                     self._take_cash()
+                    if plan.pace_s < SLOW_S:
+                        self._press("ok")
             case "takeCash" | "receiptQuestion":
                 self._take_cash()
                 self._press("receipt" if plan.receipt else "finish") or self._press("finish")
-            case "thanks" | "takeReceipt":
+            case "thanks" | "takeReceipt" if plan.pace_s < SLOW_S:
                 self._press("ok")
 
     # --- hands
 
     def _wait(self, seconds: float) -> None:
         self._world.time.sleep(seconds)
+
+    def _wake_up(self) -> None:
+        self._dawdled = True
+        if self.plan.wakes == "card":
+            self._take_card("pulls out")
+        elif self.plan.wakes == "key":
+            with contextlib.suppress(ValueError):
+                self._world.pad.hand("press", key="clear")
+        else:
+            self._press(self.plan.wakes)
 
     def _take_card(self, how: str) -> None:
         world = self._world

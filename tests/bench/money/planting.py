@@ -1,4 +1,4 @@
-"""The planted bugs. Each says in one sentence what its author believed."""
+"""The planted bugs. Each says in one sentence what its author believed, and names the invariants of which one must fall."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _again(digs: Digs, when: re.Pattern[str]) -> None:
     put(digs, PuloonLcdm4000, "dispense", dispense)
 
 
-@mutant("resendOnSilence", "no answer came, so the dispense is sent again")
+@mutant("resendOnSilence", "no answer came, so the dispense is sent again", "neverTwice")
 def resend(digs: Digs) -> None:
     _again(digs, re.compile("did not"))
 
 
-@mutant("resendOnNak", "a NAK proves that the unit did nothing, so the dispense is sent again")
+@mutant("resendOnNak", "a NAK proves that the unit did nothing, so the dispense is sent again", "neverTwice")
 def resend_on_nak(digs: Digs) -> None:
     _again(digs, re.compile("refused"))
 
@@ -57,17 +57,17 @@ def _card_taken(digs: Digs, change: Any) -> None:
     instead(digs, shipped, on_card_taken)
 
 
-@mutant("journalAfterSend", "the command first, so that the customer waits less; the journal follows at once")
+@mutant("journalAfterSend", "the command first, so that the customer waits less; the journal follows at once", "intentFirst")
 def journal_after(digs: Digs) -> None:
     _card_taken(digs, lambda commands: (commands[1], commands[0], *commands[2:]))
 
 
-@mutant("noIntent", "the settlement is journalled anyway, so no entry before the dispense")
+@mutant("noIntent", "the settlement is journalled anyway, so no entry before the dispense", "intentFirst")
 def no_intent(digs: Digs) -> None:
     _card_taken(digs, lambda commands: commands[1:])
 
 
-@mutant("syncLater", "synchronous=NORMAL is durable enough and three times faster")
+@mutant("syncLater", "synchronous=NORMAL is durable enough and three times faster", "bankExactlyOnce", "debitedIsPresented")
 def sync_later(digs: Digs) -> None:
     shipped = store_file.connect
 
@@ -79,7 +79,7 @@ def sync_later(digs: Digs) -> None:
     instead(digs, shipped, connect)
 
 
-@mutant("goOnWithoutJournal", "a full disk must not stop a customer: go on without the entry")
+@mutant("goOnWithoutJournal", "a full disk must not stop a customer: go on without the entry", "intentFirst", "debitedIsPresented")
 def without_journal(digs: Digs) -> None:
     shipped = Agent._perform
 
@@ -93,7 +93,7 @@ def without_journal(digs: Digs) -> None:
     put(digs, Agent, "_perform", perform)
 
 
-@mutant("cashBeforeTc", "the bank has approved, so the card's second cryptogram is a formality")
+@mutant("cashBeforeTc", "the bank has approved, so the card's second cryptogram is a formality", "noCashBeforeTc")
 def before_tc(digs: Digs) -> None:
     shipped = authorising.on_authorisation
 
@@ -106,7 +106,7 @@ def before_tc(digs: Digs) -> None:
     instead(digs, shipped, on_authorisation)
 
 
-@mutant("cashBeforeCard", "the customer is in a hurry: cash at once, the card can be taken meanwhile")
+@mutant("cashBeforeCard", "the customer is in a hurry: cash at once, the card can be taken meanwhile", "cardBeforeCash")
 def before_card(digs: Digs) -> None:
     shipped = authorising.on_second_cryptogram
 
@@ -123,7 +123,7 @@ def before_card(digs: Digs) -> None:
 # --- what became of it
 
 
-@mutant("noLastStatus", "no answer means that nothing happened: nobody is asked")
+@mutant("noLastStatus", "no answer means that nothing happened: nobody is asked", "debitedIsPresented")
 def no_last_status(digs: Digs) -> None:
     def on_dispense_failed(state: Any, event: Any) -> Any:
         state, settled = settling.settle_not_executed(state, state.open_dispense)
@@ -132,7 +132,7 @@ def no_last_status(digs: Digs) -> None:
     instead(digs, paying.on_dispense_failed, on_dispense_failed)
 
 
-@mutant("lostWorkerDidNothing", "a worker that died cannot have dispensed")
+@mutant("lostWorkerDidNothing", "a worker that died cannot have dispensed", "debitedIsPresented")
 def lost_worker(digs: Digs) -> None:
     shipped = paying.on_dispense_failed
 
@@ -142,7 +142,7 @@ def lost_worker(digs: Digs) -> None:
     instead(digs, shipped, on_dispense_failed)
 
 
-@mutant("silenceIsSuccess", "no answer, but the command was sent: it will have been carried out")
+@mutant("silenceIsSuccess", "no answer, but the command was sent: it will have been carried out", "debitedIsPresented")
 def silence_is_success(digs: Digs) -> None:
     def on_dispense_failed(state: Any, event: Any) -> Any:
         dispense = state.open_dispense
@@ -153,7 +153,7 @@ def silence_is_success(digs: Digs) -> None:
     instead(digs, paying.on_dispense_failed, on_dispense_failed)
 
 
-@mutant("timeOutIsFailure", "after so long it has failed: tell the bank so")
+@mutant("timeOutIsFailure", "after so long it has failed: tell the bank so", "debitedIsPresented")
 def time_out_is_failure(digs: Digs) -> None:
     shipped = service.on_resolving_time_out
 
@@ -164,7 +164,7 @@ def time_out_is_failure(digs: Digs) -> None:
     instead(digs, shipped, on_time_out)
 
 
-@mutant("noBaseline", "LAST STATUS shows a dispense, so it is this one")
+@mutant("noBaseline", "LAST STATUS shows a dispense, so it is this one", "debitedIsPresented")
 def no_baseline(digs: Digs) -> None:
     def judge(result: Any, baseline: Any, quantities: Any, *, heard: bool) -> Outcome:
         if result is None or not cash.possible(result, quantities) or cash.uncertain(result):
@@ -174,7 +174,7 @@ def no_baseline(digs: Digs) -> None:
     instead(digs, cash.judge, judge)
 
 
-@mutant("unchangedIsProof", "LAST STATUS is as before, so nothing happened, whoever may have heard the command")
+@mutant("unchangedIsProof", "LAST STATUS is as before, so nothing happened, whoever may have heard the command", "debitedIsPresented")
 def unchanged_is_proof(digs: Digs) -> None:
     shipped = cash.judge
 
@@ -186,7 +186,7 @@ def unchanged_is_proof(digs: Digs) -> None:
     instead(digs, shipped, judge)
 
 
-@mutant("believeEveryCount", "the unit's counts are right, also after a note stood in the exit")
+@mutant("believeEveryCount", "the unit's counts are right, also after a note stood in the exit", "debitedIsPresented")
 def believe_every_count(digs: Digs) -> None:
     put(digs, cash, "UNCERTAIN_ERRORS", frozenset())
 
@@ -194,7 +194,7 @@ def believe_every_count(digs: Digs) -> None:
 # --- counting
 
 
-@mutant("countRequested", "what was asked for is what was presented")
+@mutant("countRequested", "what was asked for is what was presented", "debitedIsPresented")
 def count_requested(digs: Digs) -> None:
     shipped = settling.settle_dispensed
 
@@ -210,7 +210,7 @@ def _account(digs: Digs, change: Any) -> None:
     instead(digs, shipped, lambda units, quantities, result: change(shipped, units, quantities, result))
 
 
-@mutant("forgetRejects", "rejected notes are still in the machine, so they need not be counted")
+@mutant("forgetRejects", "rejected notes are still in the machine, so they need not be counted", "countersAreTrue")
 def forget_rejects(digs: Digs) -> None:
     def change(shipped: Any, units: Any, quantities: Any, result: Any) -> Any:
         return shipped(units, quantities, replace(result, units=tuple(replace(unit, rejected=0) for unit in result.units)))
@@ -218,7 +218,7 @@ def forget_rejects(digs: Digs) -> None:
     _account(digs, change)
 
 
-@mutant("rejectsArePresented", "what left the cassette is what the customer has")
+@mutant("rejectsArePresented", "what left the cassette is what the customer has", "debitedIsPresented")
 def rejects_are_presented(digs: Digs) -> None:
     shipped = dispenser_service.result_of
 
@@ -229,7 +229,7 @@ def rejects_are_presented(digs: Digs) -> None:
     instead(digs, shipped, result_of)
 
 
-@mutant("alwaysAccurate", "the counters follow every account, so they are accurate")
+@mutant("alwaysAccurate", "the counters follow every account, so they are accurate", "countersAreTrue")
 def always_accurate(digs: Digs) -> None:
     def change(shipped: Any, units: Any, quantities: Any, result: Any) -> Any:
         return tuple(replace(unit, accuracy=cash.Accuracy.ACCURATE) for unit in shipped(units, quantities, result))
@@ -237,7 +237,7 @@ def always_accurate(digs: Digs) -> None:
     _account(digs, change)
 
 
-@mutant("unitsByPosition", "cassettes stand in the order of their types")
+@mutant("unitsByPosition", "cassettes stand in the order of their types", "debitedIsPresented", "countersAreTrue")
 def units_by_position(digs: Digs) -> None:
     def result_of(result: Any, command: str) -> DispenserResult:
         units = tuple(UnitResult(cassette.exit, cassette.reject) for cassette in result.cassettes)
@@ -247,7 +247,7 @@ def units_by_position(digs: Digs) -> None:
     instead(digs, dispenser_service.result_of, result_of)
 
 
-@mutant("countersFromConfiguration", "the configuration says what is in the cassettes, also after a restart")
+@mutant("countersFromConfiguration", "the configuration says what is in the cassettes, also after a restart", "countersAreTrue")
 def counters_from_configuration(digs: Digs) -> None:
     shipped = service.on_started
 

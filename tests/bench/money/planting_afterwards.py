@@ -17,7 +17,7 @@ from terminal.workers.services import card as card_service
 # --- what the bank is told
 
 
-@mutant("rowGoneOnPuback", "the broker has it, so the row can go")
+@mutant("rowGoneOnPuback", "the broker has it, so the row can go", "bankExactlyOnce")
 def row_gone(digs: Digs) -> None:
     shipped = Shipper.puback
 
@@ -28,13 +28,13 @@ def row_gone(digs: Digs) -> None:
     put(digs, Shipper, "puback", puback)
 
 
-@mutant("acknowledgeOneMore", "everything up to and including the next number is acknowledged")
+@mutant("acknowledgeOneMore", "everything up to and including the next number is acknowledged", "bankExactlyOnce")
 def one_more(digs: Digs) -> None:
     shipped = Outbox.settle
     put(digs, Outbox, "settle", lambda self, klass, epoch, upto: shipped(self, klass, epoch, upto + 1))
 
 
-@mutant("noReversal", "nothing was paid, so there is nothing to tell the bank")
+@mutant("noReversal", "nothing was paid, so there is nothing to tell the bank", "bankExactlyOnce")
 def no_reversal(digs: Digs) -> None:
     shipped = settling.settle_without_cash
 
@@ -45,7 +45,7 @@ def no_reversal(digs: Digs) -> None:
     instead(digs, shipped, settle_without_cash)
 
 
-@mutant("partIsFull", "whoever got cash got it all: presented FULL")
+@mutant("partIsFull", "whoever got cash got it all: presented FULL", "debitedIsPresented")
 def part_is_full(digs: Digs) -> None:
     shipped = settling._settled
 
@@ -55,7 +55,7 @@ def part_is_full(digs: Digs) -> None:
     instead(digs, shipped, settled)
 
 
-@mutant("doubtIsFailure", "the bank cannot do anything with a doubt: it is told FAIL")
+@mutant("doubtIsFailure", "the bank cannot do anything with a doubt: it is told FAIL", "debitedIsPresented")
 def doubt_is_failure(digs: Digs) -> None:
     shipped = settling.settle_in_doubt
 
@@ -70,7 +70,7 @@ def doubt_is_failure(digs: Digs) -> None:
 # --- after a restart
 
 
-@mutant("doubtWithoutLatch", "the bank knows of the doubt; the next customer can be served")
+@mutant("doubtWithoutLatch", "the bank knows of the doubt; the next customer can be served", "debitedIsPresented")
 def doubt_without_latch(digs: Digs) -> None:
     shipped = settling.settle_in_doubt
 
@@ -81,31 +81,31 @@ def doubt_without_latch(digs: Digs) -> None:
     instead(digs, shipped, settle_in_doubt)
 
 
-@mutant("latchInMemory", "a restart is a person's way to say that all is well")
+@mutant("latchInMemory", "a restart is a person's way to say that all is well", "debitedIsPresented")
 def latch_in_memory(digs: Digs) -> None:
     shipped = recovery.recover
     instead(digs, shipped, lambda lines: replace(shipped(lines), latch=None))
 
 
-@mutant("forgetOpenDispense", "a dispense that was cut short is the dispenser's business")
+@mutant("forgetOpenDispense", "a dispense that was cut short is the dispenser's business", "debitedIsPresented")
 def forget_open_dispense(digs: Digs) -> None:
     shipped = recovery.recover
     instead(digs, shipped, lambda lines: replace(shipped(lines), open_dispense=None))
 
 
-@mutant("forgetOpenTransaction", "a request without an answer times out at the bank by itself")
+@mutant("forgetOpenTransaction", "a request without an answer times out at the bank by itself", "bankExactlyOnce")
 def forget_open_transaction(digs: Digs) -> None:
     shipped = recovery.recover
     instead(digs, shipped, lambda lines: replace(shipped(lines), open_transaction=None))
 
 
-@mutant("numbersBeginAnew", "transaction numbers count from the start of the agent")
+@mutant("numbersBeginAnew", "transaction numbers count from the start of the agent", "bankExactlyOnce", "journalExplains")
 def numbers_begin_anew(digs: Digs) -> None:
     shipped = recovery.recover
     instead(digs, shipped, lambda lines: replace(shipped(lines), last_transaction=0))
 
 
-@mutant("cardNumberInLog", "the log is the bank's own, so the whole card number helps whoever reads it")
+@mutant("cardNumberInLog", "the log is the bank's own, so the whole card number helps whoever reads it", "nothingSecret")
 def in_log(digs: Digs) -> None:
     shipped = card_service.info_of
 
@@ -116,7 +116,7 @@ def in_log(digs: Digs) -> None:
     instead(digs, shipped, info_of)
 
 
-@mutant("alarmNotSent", "the journal has the doubt, so the operations centre need not be told as well")
+@mutant("alarmNotSent", "the journal has the doubt, so the operations centre need not be told as well", "bankExactlyOnce")
 def alarm_not_sent(digs: Digs) -> None:
     shipped = Store._append_message
 

@@ -28,12 +28,14 @@ PROBES = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`wrong` empty is what we want. `taken`: (phase, event) pairs; `struck`: (kind of fault, where). `points` only with `trail`."""
+    """`wrong` empty is what we want. `taken`: (phase, event) pairs; `struck`: (kind of fault, where); `effects`: the kinds that
+    were felt. `points` only with `trail`."""
 
     wrong: tuple[Wrong, ...]
     latched: str
     taken: frozenset[tuple[str, str]]
     struck: tuple[tuple[str, str], ...]
+    effects: tuple[str, ...]
     points: tuple[str, ...]
     points_before_heal: int
     virtual_s: float
@@ -86,7 +88,7 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
                 world.told["txn"] += 1
             else:
                 release_dispenser(config, BY, opened)
-    except ConfigError as error:
+    except (ConfigError, ValueError) as error:  # ValueError: what the terminal shows as latched is not in its journal
         return [("reconciliation", str(error))]
     world.start_life()
     rest(world)
@@ -122,6 +124,7 @@ def _outcome(world: World, wrong: list[Wrong]) -> Outcome:
         world.first_latch,
         frozenset(world.taken),
         tuple(world.struck),
+        tuple(world.effects),
         tuple(world.trail or ()),
         world.points_before_heal,
         world.now - world.began,

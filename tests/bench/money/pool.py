@@ -32,6 +32,9 @@ class Tally:
     latched_by: dict[int, str] = field(default_factory=dict)
     taken: set[tuple[str, str]] = field(default_factory=set)
     struck: Counter[str] = field(default_factory=Counter)
+    effects: Counter[str] = field(default_factory=Counter)
+    by_number: Counter[int] = field(default_factory=Counter)
+    """In how many schedules so many faults struck."""
     kills: int = 0
     virtual_s: float = 0.0
 
@@ -43,6 +46,8 @@ class Tally:
             self.latched_by[name] = outcome.latched
         self.taken |= outcome.taken
         self.struck.update(kind for kind, _ in outcome.struck)
+        self.effects.update(outcome.effects)
+        self.by_number[len(outcome.struck)] += 1
         self.kills += outcome.lives - 1
         self.virtual_s += outcome.virtual_s
 
@@ -53,6 +58,8 @@ class Tally:
         self.latched_by |= other.latched_by
         self.taken |= other.taken
         self.struck += other.struck
+        self.effects += other.effects
+        self.by_number += other.by_number
         self.kills += other.kills
         self.virtual_s += other.virtual_s
 

@@ -25,12 +25,13 @@ class Runaway(BaseException):
 class Task:
     """A process, or a thread of one."""
 
-    __slots__ = ("_let", "dead", "done", "name", "token")
+    __slots__ = ("_let", "dead", "done", "name", "resume", "stopped", "token")
 
     def __init__(self, name: str, main: Callable[[], object], on_end: Callable[[], object], hub: greenlet) -> None:
         self.name = name
         self.dead = False
         self.done = False
+        self.stopped = False
         self.token = 0
 
         def run() -> None:
@@ -43,10 +44,7 @@ class Task:
             on_end()
 
         self._let = greenlet(run, hub)  # not a child of whoever happens to start it
-
-    def resume(self) -> None:
-        self.token += 1
-        self._let.switch()
+        self.resume = self._let.switch
 
     @property
     def current(self) -> bool:
@@ -103,9 +101,28 @@ class Scheduler:
         while self.now < until:
             self.wait(until)
 
+    def stop(self, task: Task) -> None:
+        """SIGSTOP: nothing wakes it. When it is the one that runs it must go to `hold` before it does anything more."""
+        task.stopped = True
+        task.token += 1
+
+    def hold(self) -> None:
+        """Does not return while the running task is stopped."""
+        task = self.current
+        if task is not None and task.stopped and task.current:
+            self._hub.switch()
+            if task.dead:
+                raise Killed
+
+    def go_on(self, task: Task) -> None:
+        """SIGCONT. Whatever it waited for is looked at again."""
+        if task.stopped:
+            task.stopped = False
+            self.poke(task)
+
     def poke(self, task: Task | None) -> None:
         """Wake it now, if it waits."""
-        if task is not None and not task.done:
+        if task is not None and not task.done and not task.stopped:
             heapq.heappush(self._planned, (self.now, next(self._order), task, task.token))
 
     def kill(self, task: Task) -> None:
@@ -132,18 +149,20 @@ class Scheduler:
 
     def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Until `stop()` holds, nothing is planned any more, or that moment has come."""
-        planned = self._planned
+        planned, pop = self._planned, heapq.heappop
         while planned and not stop():
             if planned[0][0] > until:
                 self.now = until
                 return
-            at, _, what, token = heapq.heappop(planned)
-            self.now = max(self.now, at)
+            at, _, what, token = pop(planned)
+            if at > self.now:
+                self.now = at
             self.count_step()
             if not isinstance(what, Task):
                 what()
             elif what.token == token and not what.done:
                 self.current = what
+                what.token += 1
                 what.resume()
                 self.current = None
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
+from money.kinds import KINDS
+
 POINTS_OF_A_CUSTOMER = 230
 """About so many moments does a withdrawal have (`World.point`)."""
 
@@ -13,7 +15,9 @@ POINTS_OF_A_CUSTOMER = 230
 @dataclass(frozen=True, slots=True)
 class Customer:
     """`pins` are typed one after the other, the last one again and again. A screen's name in `leaves_at`, `cancels_at`, `pulls_at`: what
-    they do when they see it. `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as the slot is free.
+    they do when they see it. `dawdles_at`: what they answer only when they are asked whether they are still there, by `wakes`: "yes",
+    "no", a "key" on the pad, or pulling the "card". `cash_after_s` None: the cash is left lying. `eager`: the card goes in as soon as
+    the slot is free.
     `face`: what the verifier makes of them, where a face is asked for. `service`: what they want of the face services: "enrol", "stop" (in
     front of the camera), "disagree", "remove", "keep"; or "otherWay": they want no face check."""
 
@@ -25,6 +29,8 @@ class Customer:
     leaves_at: str = ""
     cancels_at: str = ""
     pulls_at: str = ""
+    dawdles_at: str = ""
+    wakes: str = "yes"
     card_after_s: float = 0.8
     cash_after_s: float | None = 1.0
     receipt: bool = False
@@ -108,9 +114,27 @@ DELICATE = (
 )
 """Around the money: before and after each effect that moves it or tells of it."""
 SCREENS = (
-    *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "receiptQuestion", "failure"),
+    *("chooseApplication", "enterPin", "chooseAmount", "wait", "takeCard", "dispensing", "takeCash", "printing", "failure"),
     *("readingCard", "otherAmount", "thanks", "stillThere", "face"),
 )
+ASKING = ("chooseApplication", "enterPin", "chooseAmount", "otherAmount")
+"""Screens that wait for an answer."""
+FACE_MOMENTS = ("send<MakeFaceKey", "send>MakeFaceKey", "event FaceKeyMade", "event TemplateFetched", "send<VerifyFace", "send>VerifyFace")
+OF_A_KIND = {
+    "card/": (
+        "event AuthorisationAnswered",
+        "journal<authorisationApproved",
+        "send>GenerateFirstCryptogram",
+        "send<GenerateSecondCryptogram",
+    ),
+    "process/faceVerifier": FACE_MOMENTS,
+    "process/agentHangs": ("send>Dispense", "send>PrintReceipt", "send>AskLastStatus", "journal>authorisationRequested", "publish>auth"),
+    "process/printer": ("send<PrintReceipt", "send>PrintReceipt"),
+    "printer/": ("send<PrintReceipt", "send>PrintReceipt"),
+    "process/cashDispenserHangs": ("send<Dispense", "send>Dispense", "send<PrepareDispense", "send>AskLastStatus"),
+}
+"""Moments at which faults whose name begins so can do most."""
+FACE_FAULTS = ("process/faceVerifier", "process/faceVerifierHangs", "card/pulled")
 FACE_SCREENS = ("faceNotice", "face", "face", "faceServices", "faceConsent", "faceRemoval", "faceDone", "wait", "takeCard")
 FACE_SERVICES = ("enrol", "enrol", "stop", "disagree", "remove", "keep", "otherWay")
 
@@ -133,6 +157,10 @@ class Draw:
             pins = (WRONG_PIN,)
         moods = {"leaves_at": 0.05, "cancels_at": 0.03, "pulls_at": 0.08}
         mood = {name: chance.choice(SCREENS) for name, share in moods.items() if chance.random() < share}
+        if chance.random() < 0.06:
+            mood |= {"dawdles_at": chance.choice(ASKING), "wakes": chance.choice(("yes", "no", "key", "card"))}
+        if card.name == "two-applications" and chance.random() < 0.4:
+            mood[chance.choice(("pulls_at", "dawdles_at"))] = "chooseApplication"
         return Customer(
             card.name,
             pins,
@@ -146,6 +174,10 @@ class Draw:
             **mood,
         )
 
+    def face_fault(self) -> Fault:
+        kind = KINDS[self.chance.choice(FACE_FAULTS)]
+        return Fault(f"{self.chance.choice(FACE_MOMENTS)}#1", kind.name, tuple(sorted(kind.draw(self.chance).items())))
+
     def with_face(self, customer: Customer) -> Customer:
         """Where a face is asked for: mostly cards whose holders are enrolled, and amounts that need it."""
         enrolled = self.chance.choice([card for card in CARDS if card.name in ENROLLED])
@@ -153,14 +185,21 @@ class Draw:
         face = self.chance.choice(("accepted", "accepted", "accepted", "rejected", "noFace"))
         return replace(customer, card=card[0], pins=card[1], amount_minor=self.chance.choice((100_000, 200_000, 30_000)), face=face)
 
-    def moment(self, customers: int) -> int | str:
+    def moment(self, customers: int, kind: str) -> int | str:
         """Mostly a point, sometimes one of those that matter most; the rest any time."""
+        own = next((moments for beginning, moments in OF_A_KIND.items() if kind.startswith(beginning)), ())
+        if own and self.chance.random() < 0.3:
+            return f"{self.chance.choice(own)}#1"
         where = self.chance.random()
         if where < 0.25:
             return f"{self.chance.choice(DELICATE)}#{self.chance.randint(1, customers + 1)}"
         if where < 0.9:
             return self.chance.randrange(POINTS_OF_A_CUSTOMER * customers)
         return f"t={self.chance.uniform(0.0, 30.0 * customers):.3f}"
+
+
+ON_THE_WAY = ("broker/", "bank/ackSilent", "bank/crash", "bank/down", "bank/stops")
+"""What delays or loses messages matters most when the next customer's come behind them."""
 
 
 def with_services(customer: Customer, chance: Random) -> Customer:
@@ -177,15 +216,23 @@ def draw(seed: int, make_fault: Any) -> Schedule:
     """The schedule of a seed. `make_fault(chance)` draws a kind with its arguments."""
     chance = Random(f"schedule/{seed}")
     drawing = Draw(chance)
-    customers = tuple(drawing.customer() for _ in range(chance.choices((1, 2, 3), (84, 14, 2))[0]))
+    drawn = [make_fault(chance) for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0])]
+    company = any(kind.startswith(ON_THE_WAY) for kind, _ in drawn)
+    number = chance.choices((1, 2, 3), (50, 45, 5) if company else (86, 12, 2))[0]
+    customers = tuple(drawing.customer() for _ in range(number))
+    if any(kind.startswith(("printer/", "process/printer", "wire/printer")) for kind, _ in drawn):
+        customers = tuple(replace(customer, receipt=True) for customer in customers)
+    if number > 1 and chance.random() < 0.5:
+        customers = (customers[0], *(replace(customer, eager=True) for customer in customers[1:]))
     face = chance.random() < 0.1
     if face:
         apart = Random(f"face services/{seed}")
         customers = tuple(with_services(drawing.with_face(customer), apart) for customer in customers)
-    faults = []
-    for _ in range(chance.choices((0, 1, 2, 3, 4), (6, 40, 30, 16, 8))[0]):
-        kind, arguments = make_fault(chance)
-        faults.append(Fault(drawing.moment(len(customers)), kind, tuple(sorted(arguments.items()))))
+    faults = [Fault(drawing.moment(number, kind), kind, tuple(sorted(arguments.items()))) for kind, arguments in drawn]
+    if len(faults) > 1 and chance.random() < 0.1:  # troubles come together
+        faults[1] = replace(faults[1], at=faults[0].at)
+    if face and chance.random() < 0.4:
+        faults.append(drawing.face_fault())
     return Schedule(
         seed,
         customers,

@@ -55,6 +55,7 @@ from terminal.config import (
     UnitSection,
 )
 from terminal.config_face import FaceSection
+from terminal.config_fleet import FleetSection
 from terminal.core.model import Timeouts
 from terminal.sealed_box import public_bytes
 from terminal.workers.services.card import CardSetting
@@ -140,13 +141,14 @@ class Setting:
             self._configs[key] = Config(
                 TerminalSection(TERMINAL, BRANCH, here),
                 BankSection("mqtt://127.0.0.1:1883", here),
-                CashSection(PRESETS, 300_000, units),
+                CashSection(PRESETS, 300_000, units, low_threshold=2),
                 SerialSection(here),
                 CardSection(here),
                 PinPadSection(here),
                 PrinterSection(here),
                 face=FaceSection("nowhere", FACE_FROM_MINOR) if face else None,
                 timeouts=TIMEOUTS,
+                fleet=FleetSection(telemetry_s=20.0),
             )
         return self._configs[key]
 
@@ -216,11 +218,18 @@ COSTLY = (
     ("simulators.crypto.emv", "icc_master_key"),
     ("simulators.crypto.emv", "session_key"),
     ("simulators.crypto.emv", "application_cryptogram"),
+    ("simulators.crypto.emv", "arpc_method1"),
     ("simulators.crypto.dukpt_aes", "initial_key"),
     ("simulators.crypto.dukpt_aes", "working_key"),
     ("simulators.devices.pinpad_vault", "unwrap"),
-    ("simulators.bank.__main__", "decrypt_pin"),
     ("drivers.emv.oda", "PublicKey.recover"),
+    ("drivers.emv.reading", "parse"),
+    ("drivers.emv.reading", "parse_one"),
+    ("drivers.emv.reading", "parse_dol"),
+    ("drivers.emv.selection", "parse_one"),
+    ("drivers.emv.session", "parse"),
+    ("drivers.emv.cryptogram", "parse"),
+    ("drivers.emv.issuer", "parse"),
 )
 """Functions without memory of what they were asked: module, name."""
 OPEN = "open_box"

@@ -1,16 +1,25 @@
 """Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
-directly, idle devices are looked at less often.
+directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened.
 
 The eighth (`Schedule.whole`) takes the long way, and so does every story that is retold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import terminal.adapters.link_loop as link_loop
+import terminal.adapters.store as store
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
+from money.stops import PAGE_S
+from terminal.adapters.outbox import ACKNOWLEDGED, Bounds, Level, OutboxClass, OutboxRow, Outgoing, Stamp, levels
+from terminal.adapters.outbox_sender import Outbox
+from terminal.adapters.telemetry import TelemetryFile
 from terminal.workers.services import dispenser, pin_pad, printer
 from terminal.workers.wire import decode, encode
 
@@ -38,6 +47,8 @@ class ShortWire:
         self._held.clear()
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
+        store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
+        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[attr-defined]
 
     def encode(self, message: Any) -> bytes:
         if not self.on:
@@ -50,6 +61,38 @@ class ShortWire:
         return self._held[line] if line.startswith(b"@") else decode(line)
 
 
+class NoTelemetry:
+    """In the place of `terminal.adapters.telemetry.TelemetryFile`: everything is lost, as telemetry may be. The long way carries it."""
+
+    warnings: tuple[str, ...] = ()
+
+    def __init__(self, path: Path, bounds: Bounds, now: datetime) -> None:
+        self._level = Level(0, bounds.telemetry, 0)
+        self.lost = 0
+
+    def append(self, messages: Sequence[Outgoing], stamp: Stamp) -> None:
+        self.lost += len(messages)
+
+    def level(self) -> Level:
+        return self._level
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class OneFileOutbox(Outbox):
+    """`terminal.adapters.outbox_sender.Outbox` where nobody stores telemetry."""
+
+    def _connect_telemetry(self, path: Path) -> sqlite3.Connection:
+        return self._main
+
+    def pending(self, klass: OutboxClass, after: tuple[int, int], limit: int) -> list[OutboxRow]:
+        return [] if klass == "telemetry" else super().pending(klass, after, limit)
+
+    def levels(self) -> dict[OutboxClass, Level]:
+        return {**levels(self._main, ACKNOWLEDGED, self._bounds), "telemetry": Level(0, self._bounds.telemetry, 0)}
+
+
 class DirectPage:
     """terminal.agent.PagePort without a process."""
 
@@ -58,13 +101,34 @@ class DirectPage:
     def __init__(self, world: World) -> None:
         self._world = world
         self._last: Mapping[str, Any] = {"screen": "dark"}
+        self._held: list[Callable[[], None]] | None = None
 
     def show(self, view: Mapping[str, Any]) -> None:
         self._last = view
-        self._world.look_at(view)
+        if self._held is None:
+            self._world.look_at(view)
+
+    def pressed(self, press: Callable[[], None]) -> None:
+        if self._held is None:
+            press()
+        else:
+            self._held.append(press)
+
+    def stop(self, seconds: float | None) -> None:
+        """It hangs: an old view, and presses that go nowhere, until it goes on or was killed for its silence."""
+        self._held = []
+        killed = seconds is None or seconds > PAGE_S
+        self._world.time.later(min(seconds or PAGE_S, PAGE_S), self.restart if killed else self._go_on)
+
+    def _go_on(self) -> None:
+        held, self._held = self._held or [], None
+        for press in held:
+            press()
+        self._world.look_at(self._last)
 
     def restart(self) -> None:
         """As after a kill: dark, then the last view again."""
+        self._held = None
         self._world.look_at({"screen": "dark"})
         self._world.time.later(self.DARK_S, lambda: self._world.look_at(self._last))
 

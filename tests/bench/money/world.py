@@ -17,7 +17,7 @@ from money.children import HEARTBEAT_S, MemoryPipe
 from money.disk import Disk
 from money.ending import heal, rest
 from money.hardware import DENOMINATIONS, Payout, WatchedSlot, WitnessedDispenser, chance_of
-from money.kinds import KINDS
+from money.kinds import KINDS, WHILE_OPEN, Kind
 from money.life import Life
 from money.lines import Line
 from money.network import BankAtBroker
@@ -40,6 +40,9 @@ LOOK_S = 2.0
 
 
 class World:
+    centre_keys: Mapping[str, Any] = {}
+    """Who may give orders: nobody, but in tests/bench/test_money_orders.py."""
+
     def __init__(self, schedule: Schedule, setting: Setting, *, story: bool = False) -> None:
         self.schedule, self._setting = schedule, setting
         self.chance = chance_of(schedule.seed, "world")
@@ -48,6 +51,7 @@ class World:
         self.clock = TaskClock(self.time)
         self.first_latch = ""
         self.wall_offset_s = 0.0
+        self.to_continue: list[Callable[[], None]] = []
         self.config, self.link_config = setting.config(schedule.counts, face=schedule.face), setting.link_config
         self.eye_key, self.sealer, self.key_blocks = setting.eye_key, setting.sealer, setting.key_blocks
         self.card_setting = setting.card_setting(schedule.seed, self.wall)
@@ -57,6 +61,11 @@ class World:
         self.points = self.points_before_heal = 0
         self.trail: list[str] | None = None
         self.struck: list[tuple[str, str]] = []
+        self.effects: list[str] = []
+        """Kinds that struck and were felt. `excuses`: the caution they justify together."""
+        self.excuses: set[str] = set()
+        self._in_wait: list[tuple[Kind, frozenset[str], Callable[[], bool]]] = []
+        self._dispense_open = False
         self._occurrences: Counter[str] = Counter()
         self._here = ""
         self._plan_faults()
@@ -83,7 +92,8 @@ class World:
 
     def _build(self) -> None:
         schedule = self.schedule
-        self.disk = Disk(self._setting.new_folder(), self._setting.blank, chance_of(schedule.seed, "disk"))
+        chance = chance_of(schedule.seed, "disk")
+        self.disk = Disk(self._setting.new_folder(), self._setting.blank, chance, telemetry=schedule.whole)
         kinds = (2, 1, 3, 4) if schedule.swapped else (1, 2, 3, 4)
         cassettes = [Cassette(f"CNY {DENOMINATIONS[kind - 1] // 100}", schedule.counts[kind - 1], kind, 2) for kind in kinds]
         options = Options(last_status_survives=schedule.survives, latency=schedule.latency)
@@ -91,7 +101,8 @@ class World:
         wires = chance_of(schedule.seed, "wires")
         self.dispenser_line = Line(self.time, "cashDispenser", self.dispenser, wires, self._on_wire)
         vault = Vault(self._setting.pin_keys.kbpk, VolatileMemory(), chance_of(schedule.seed, "vault").randbytes)
-        self.pad = Line(self.time, "pinPad", PinPad(vault), wires, self._on_wire)
+        self.pad_device = PinPad(vault)
+        self.pad = Line(self.time, "pinPad", self.pad_device, wires, self._on_wire)
         self.printer = Line(self.time, "printer", Printer(None, 9600.0), wires, self._on_wire)
         self.lines = {line.name: line for line in (self.dispenser_line, self.pad, self.printer)}
         self.slot: WatchedSlot = self._setting.slot(self.point)
@@ -143,6 +154,7 @@ class World:
         if faults:
             self._here = name
             self._strike_all(faults)
+            self.time.hold()
 
     def _strike_all(self, faults: list[Fault]) -> None:
         """Also those behind one that ends the process that runs."""
@@ -160,7 +172,28 @@ class World:
             return
         self.tell("fault", str(fault))
         self.struck.append((fault.kind, self._here))
-        KINDS[fault.kind].strike(self, **dict(fault.arguments))
+        kind = KINDS[fault.kind]
+        leads = kind.leads if self._dispense_open or WHILE_OPEN not in kind.leads else frozenset()
+        try:
+            came = kind.strike(self, **dict(fault.arguments))
+        except Killed:
+            self._felt(kind, leads)
+            raise
+        if callable(came):
+            self._in_wait.append((kind, leads, came))
+        elif came is not False:
+            self._felt(kind, leads)
+
+    def _felt(self, kind: Kind, leads: frozenset[str]) -> None:
+        self.effects.append(kind.name)
+        self.excuses |= leads
+
+    def ask_what_was_felt(self) -> None:
+        """Of the faults that lay in wait."""
+        in_wait, self._in_wait = self._in_wait, []
+        for kind, leads, felt in in_wait:
+            if felt():
+                self._felt(kind, leads)
 
     # --- witnesses
 
@@ -186,6 +219,9 @@ class World:
         for entry in entries:
             if entry.kind == "dispenseIntended":
                 self.intents.append(entry.transaction_id)
+                self._dispense_open = True
+            elif entry.kind == "transactionSettled":
+                self._dispense_open = False
             elif entry.kind == "authorisationRequested":
                 self.cards_of[entry.transaction_id] = self.slot.generation if self.slot.present else -1
 
@@ -346,5 +382,7 @@ class World:
             self.life.end(power=True)
         self.disk.throw_away()
         self.time.forget()
-        for one in (*self.all_lives, *self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
+        for life in self.all_lives:
+            life.untie()
+        for one in (*self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
             vars(one).clear()  # a world is one knot of references: untied here, it does not wait for the collector

@@ -11,7 +11,8 @@ from typing import Any
 
 from crash_bench.branch import Branch, Stuck
 from simulators.stage.setting import DENOMINATIONS, TERMINAL
-from terminal.adapters.journal import read_entries, verify_chain
+from terminal.adapters.journal import read_entries
+from terminal.adapters.journal_chain import verify_chain
 
 DISPENSE = "52"
 

@@ -1,0 +1,31 @@
+"""Every message of the deterministic bench, both ways, fits the contract: terminal, bank, wills, under faults and without."""
+
+from __future__ import annotations
+
+import pytest
+from contract import Recorder
+from money.play import play
+from money.pool import schedule_of, setting
+
+from simulators.broker.memory import MemoryBroker, Packet
+
+SEEDS = range(1, 121)
+
+
+def test_every_message_of_the_bench_fits_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, shipped = Recorder(), MemoryBroker._route
+
+    def route(broker: MemoryBroker, packet: Packet) -> int:
+        recorder.saw(packet.topic, packet.payload)
+        return shipped(broker, packet)
+
+    monkeypatch.setattr(MemoryBroker, "_route", route)
+    for seed in SEEDS:
+        play(schedule_of(seed), setting())
+    assert recorder.faults == []
+    told = set(recorder.seen)
+    assert told >= {
+        *("state ATMDeviceReport", "telemetry TelemetryReport", "event GlobalStatusChanged", "event DeviceStatusChanged"),
+        *("event CashUnitChanged", "alarm ATMExceptionAdvice", "txn ATMWithdrawalCompletionAdvice", "auth ATMWithdrawalRequest"),
+        *("auth ATMInquiryRequest", "auth/resp ATMWithdrawalResponse", "auth/resp ATMInquiryResponse", "ack ATMCompletionAcknowledgement"),
+    }, told

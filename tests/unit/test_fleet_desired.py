@@ -1,0 +1,195 @@
+"""Desired and reported: verified, checked as the file is, on trial between customers, kept or rolled back; a bad one never stays."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleet_play import BASE, CENTRE, FleetBench, World
+
+from simulators.bank.centre import canonical
+from terminal.adapters import link_events as link
+from terminal.config import ConfigError
+from terminal.core import events as e
+from terminal.core.model import Device, Phase
+from terminal.fleet import desired_file
+from terminal.fleet.desired import SETTINGS, overlaid
+from terminal.fleet.desired_file import Memory, Version
+from terminal.fleet.order_desk import RESTART_EXIT
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> FleetBench:
+    return FleetBench(World(tmp_path))
+
+
+def desire(bench: FleetBench, number: int, configuration: dict[str, Any], **changes: Any) -> None:
+    data = {**CENTRE.desired(BASE, number, configuration, bench.world.wall())["data"], **changes}
+    bench.hear(link.DesiredArrived(data))
+
+
+def reported(bench: FleetBench) -> tuple[int, str, int, str]:
+    data = bench.link.documents["reported"]
+    return data["version"], data["state"], data["active"], data["reason"]
+
+
+LIMIT = {"cash": {"limit_minor": 100_000}, "timeouts": {"input_s": "12.5"}}
+
+
+def test_at_the_start_the_terminals_own_file_holds(bench: FleetBench) -> None:
+    assert reported(bench) == (0, "applied", 0, "")
+
+
+def test_a_version_is_tried_by_a_restart_and_kept_when_it_is_well(bench: FleetBench) -> None:
+    desire(bench, 1, LIMIT)
+    assert bench.agent.exit_code == RESTART_EXIT and reported(bench) == (1, "pending", 1, "")
+    again = bench.restart(well=False)
+    assert (again.agent.state.config.limit_minor, again.agent.state.config.timeouts.input_s) == (100_000, 12.5)
+    assert reported(again) == (1, "pending", 1, "")
+    again.open()
+    assert reported(again) == (1, "applied", 1, "")
+    assert again.link.documents["state"]["agent"]["configurationVersion"] == 1
+    third = again.restart()
+    assert third.agent.state.config.limit_minor == 100_000 and reported(third) == (1, "applied", 1, "")
+    assert third.agent.exit_code == 0
+    assert [kind for kind in third.kinds if kind == "configurationChanged"] == ["configurationChanged"] * 3
+
+
+def test_it_waits_for_the_customer(bench: FleetBench) -> None:
+    bench.agent.take(e.CardInserted())
+    desire(bench, 1, LIMIT)
+    bench.pass_s(2.0)
+    assert bench.agent.exit_code == 0 and reported(bench) == (1, "pending", 0, "waitsForCustomer")
+    bench.agent.take(e.CardRemoved())
+    bench.pass_s(30.0)
+    assert bench.agent.state.phase is Phase.IDLE and bench.agent.exit_code == RESTART_EXIT
+
+
+def test_one_that_does_not_come_back_well_in_time_is_rolled_back(bench: FleetBench) -> None:
+    desire(bench, 1, LIMIT)
+    sick = bench.restart(well=False)
+    for device in (Device.CARD_READER, Device.PIN_PAD, Device.PRINTER):
+        sick.agent.take(e.DeviceOnline(device))
+    sick.pass_s(121.0)
+    assert sick.agent.exit_code == RESTART_EXIT and reported(sick) == (1, "rolledBack", 0, "notHealthyInTime")
+    again = sick.restart()
+    assert again.agent.state.config.limit_minor == 300_000 and reported(again) == (1, "rolledBack", 0, "notHealthyInTime")
+    again.pass_s(5.0)
+    assert ("configurationRolledBack", "raised", None) in again.alarms()
+    desire(again, 2, {})
+    again.pass_s(5.0)
+    assert reported(again) == (2, "applied", 2, "") and ("configurationRolledBack", "returned", None) in again.alarms()
+
+
+def test_one_under_which_the_agent_does_not_stay_is_rolled_back_without_it(bench: FleetBench) -> None:
+    desire(bench, 1, LIMIT)
+    bench.store.close()
+    for _ in range(desired_file.STARTS):
+        assert desired_file.start(bench.world.file).memory.trial is not None  # started, and died
+    found = desired_file.start(bench.world.file)
+    assert found.memory.verdict == "rolledBack" and found.config.cash.limit_minor == 300_000
+
+
+def test_what_was_out_of_service_before_need_not_be_in_service_after(bench: FleetBench) -> None:
+    bench.order("leaveService", role="supervisor")
+    desire(bench, 1, LIMIT)
+    again = bench.restart()
+    assert reported(again) == (1, "applied", 1, "")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "why"),
+    [
+        ({"cash": {"limit_minor": 5}}, "cash.presets_minor: each above 0, at most cash.limit_minor"),
+        ({"cash": {"unit": []}}, "cash.unit cannot be set from afar"),
+        ({"bank": {"url": "mqtt://127.0.0.1:1"}}, "bank cannot be set from afar"),
+        ({"centre": {"key": []}}, "centre cannot be set from afar"),
+        ({"face": {"threshold": "0.6"}}, "face.threshold must be a distance of 0.2 to 0.5"),
+        ({"face": {"camera": "1"}}, "face.camera cannot be set from afar"),
+        ({"timeouts": {"input_s": "soon"}}, "timeouts.input_s must be a number"),
+        ({"timeouts": []}, "timeouts cannot be set from afar"),
+        ({"terminal": {"language": "fr"}}, "terminal.language must be one of terminal.languages"),
+        ({"terminal": {"language": 6222020200113}}, "a value that must not be written down"),
+        ({"fleet": {"healthy_s": 1}}, "fleet.healthy_s cannot be set from afar"),
+    ],
+)
+def test_one_that_cannot_be_is_rejected_with_the_files_own_sentence(bench: FleetBench, configuration: dict[str, Any], why: str) -> None:
+    desire(bench, 1, configuration)
+    version, state, active, reason = reported(bench)
+    assert (version, state, active) == (1, "rejected", 0) and reason.startswith(why)
+    assert bench.agent.exit_code == 0
+    assert reported(bench.restart())[:3] == (1, "rejected", 0)
+
+
+def test_what_changes_nothing_needs_no_restart(bench: FleetBench) -> None:
+    desire(bench, 3, {"cash": {"limit_minor": 300_000}})
+    assert bench.agent.exit_code == 0 and reported(bench) == (3, "applied", 3, "")
+
+
+def test_forged_replayed_and_anothers(bench: FleetBench) -> None:
+    def reason() -> str:
+        return str(bench.datas("SecurityEvent")[-1]["reason"])
+
+    desire(bench, 4, LIMIT, version=5)
+    assert reason() == "badSignature"
+    desire(bench, 4, LIMIT, keyId="nobody")
+    assert reason() == "unknownKey"
+    desire(bench, 0, LIMIT)
+    assert reason() == "malformed"
+    desire(bench, 4, {"face": {"threshold": "0.4"}}, colour="red")
+    assert reason() == "malformed"
+    desire(bench, 4, {"timeouts": {"input_s": 10**400}})
+    assert reason() == "malformed"
+    theirs = CENTRE.desired("bank/v1/B001/T0002", 4, LIMIT, bench.world.wall())["data"]
+    bench.hear(link.DesiredArrived(theirs))
+    assert reason() == "wrongTerminal"
+    assert reported(bench) == (0, "applied", 0, "")
+    desire(bench, 4, {})
+    desire(bench, 3, LIMIT)
+    assert reason() == "replayed" and reported(bench) == (4, "applied", 4, "")
+    events = len(bench.datas("SecurityEvent"))
+    desire(bench, 4, {})
+    assert len(bench.datas("SecurityEvent")) == events, "retained, it comes with every connection"
+
+
+def test_numbers_with_a_fraction_are_signed_as_text() -> None:
+    with pytest.raises(ValueError, match="whole numbers"):
+        canonical({"face": {"threshold": 0.4}})
+
+
+def test_a_damaged_memory_is_set_aside_and_the_terminal_starts(bench: FleetBench, capsys: pytest.CaptureFixture[str]) -> None:
+    path = desired_file.path_of(bench.start.config)
+    for rubbish in ("", "{", "[]", '{"good": 1}', json.dumps({"good": {"version": 1}})):
+        path.write_text(rubbish)
+        assert desired_file.start(bench.world.file).memory == Memory()
+        assert "is set aside" in capsys.readouterr().err and not path.exists()
+
+
+def test_a_good_version_that_the_file_does_not_fit_any_more_is_dropped(bench: FleetBench, capsys: pytest.CaptureFixture[str]) -> None:
+    path = desired_file.path_of(bench.start.config)
+    desired_file.write(path, Memory(good=Version(7, {"face": {"threshold": "0.4"}}), newest=7))
+    assert desired_file.start(bench.world.file).memory.active.version == 7
+    text = bench.world.file.read_text(encoding="utf-8")
+    bench.world.file.write_text(text.split("[face]")[0], encoding="utf-8")
+    found = desired_file.start(bench.world.file)
+    assert (found.memory.verdict, found.memory.active.version, found.memory.newest) == ("rolledBack", 0, 7)
+    assert "does not fit" in capsys.readouterr().err
+
+
+def test_a_memory_survives_being_written_halfway(bench: FleetBench) -> None:
+    path = desired_file.path_of(bench.start.config)
+    desired_file.write(path, Memory(good=Version(2, LIMIT), newest=2))
+    path.with_name("desired.json.new").write_text("{half")
+    assert desired_file.read(path).good == Version(2, LIMIT)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_everything_that_may_be_set_is_a_setting(bench: FleetBench) -> None:
+    for section, names in SETTINGS.items():
+        known = getattr(bench.start.config, section)
+        for name in names:
+            assert hasattr(known, name), f"{section}.{name}"
+            with pytest.raises(ConfigError, match=f"{section}.{name}"):
+                overlaid(bench.start.table, {section: {name: {"no": "value"}}}, bench.start.base)

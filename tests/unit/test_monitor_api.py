@@ -1,0 +1,335 @@
+"""The monitor's JSON API, in one process and without a broker. Every answer is held against openapi.json."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openapi_spec_validator
+import pytest
+from monitor_centre import DOCUMENT, SEEN, Centre, Client
+from monitor_database import rows, take
+from monitor_process import PASSWORD
+from monitor_says import Terminal
+from sqlalchemy import update
+
+from kiosk_ui.monitor import audit, people
+from kiosk_ui.monitor.log import now_ms
+from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, DESIRED, NOTE, SESSION
+from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
+from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
+from kiosk_ui.monitor.signing import canonical
+
+
+@pytest.fixture(scope="module")
+def centre() -> Iterator[Centre]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = Centre(Path(folder))
+        yield found
+        found.database.close()
+
+
+@pytest.fixture(scope="module")
+def olga(centre: Centre) -> Client:
+    return Client(centre, "olga")
+
+
+@pytest.fixture(scope="module")
+def sam(centre: Centre) -> Client:
+    return Client(centre, "sam")
+
+
+def test_the_document_is_openapi() -> None:
+    openapi_spec_validator.validate(DOCUMENT)
+
+
+def test_without_a_session_nothing_is_told(centre: Centre) -> None:
+    for path in ("session", "overview", "terminals", "terminals/T0001", "alarms", "commands", "audit", "refusals", "gaps"):
+        assert Client(centre).call("GET", path)[0] == 401
+    assert Client(centre).post("alarms/actions", {"alarms": ["x"], "action": "note"})[0] == 401
+
+
+def test_the_cookie_is_for_this_page_alone(centre: Centre) -> None:
+    client = Client(centre, "vera")
+    assert {"HttpOnly", "Path=/", "SameSite=strict"} <= {part.strip() for part in client.set_cookie.split(";")}
+    token = client.cookie.split("=")[1]
+    assert token not in json.dumps(rows(centre.database, SESSION)), "the table has only its hash"
+    assert client.call("DELETE", "session")[0] == 200
+    assert client.call("GET", "session")[0] == 401
+
+
+def test_wrong_passwords_are_recorded_and_slowed_down(centre: Centre) -> None:
+    client = Client(centre)
+    for _ in range(5):
+        assert client.post("session", {"name": "nobody", "password": "wrong"})[0] == 401
+    assert client.post("session", {"name": "nobody", "password": PASSWORD})[0] == 429
+    assert sum(row["action"] == "signIn.failed" for row in rows(centre.database, AUDIT)) == 5
+
+
+def test_another_page_cannot_act(centre: Centre, olga: Client) -> None:
+    alarm = olga.get("alarms")["alarms"][0]["alarmId"]
+    body = {"alarms": [alarm], "action": "acknowledge"}
+    assert olga.post("alarms/actions", body, origin="http://evil.example")[0] == 403
+    assert olga.post("alarms/actions", body, origin="")[0] == 403
+    assert olga.post("alarms/actions", body, x_csrf_token="guess")[0] == 403
+    assert olga.call("GET", "overview", host="evil.example")[0] == 403
+
+
+def test_a_session_ends_by_idleness_and_by_age(centre: Centre) -> None:
+    client = Client(centre, "vera")
+    hashed = people.token_hash(client.cookie.split("=")[1])
+    for column, away in (("used_at", 31 * 60_000), ("created_at", 13 * 3_600_000)):
+        with centre.database.write() as connection:
+            connection.execute(
+                update(SESSION)
+                .where(SESSION.c.token_hash == hashed)
+                .values({"used_at": now_ms(), "created_at": now_ms()} | {column: now_ms() - away})
+            )
+        assert client.call("GET", "session")[0] == 401
+
+
+def test_the_worst_come_first(olga: Client) -> None:
+    found = olga.get("terminals")
+    grades = [one["grade"] for one in found["terminals"]]
+    assert found["total"] == 60 and grades == sorted(grades, key=["fault", "offline", "attention", "ok"].index)
+    assert {one["terminal"] for one in olga.get("terminals?grade=fault")["terminals"]} == {"T0001", "T0032"}
+    assert {one["branch"] for one in olga.get("terminals?branch=B003")["terminals"]} == {"B003"}
+    assert {one["region"] for one in olga.get("terminals?region=north")["terminals"]} == {"north"}
+    assert [one["terminal"] for one in olga.get("terminals?q=t0007")["terminals"]] == ["T0007"]
+    assert len(olga.get("terminals?limit=7&offset=58")["terminals"]) == 2
+    assert olga.call("GET", "terminals?grade=bad")[0] == 400
+    assert olga.call("GET", "terminals?limit=-1")[0] == 400
+
+
+def test_the_overview_counts_what_the_list_shows(olga: Client) -> None:
+    found = olga.get("overview")
+    for grade in ("fault", "offline", "attention", "ok", "cashOutSoon"):
+        assert found["tiles"][grade] == olga.get(f"terminals?grade={grade}")["total"]
+    assert sum(sum(one["grades"].values()) for one in found["branches"]) == found["tiles"]["terminals"] == 60
+    assert found["tiles"]["affected"] == sum(one["affected"] for one in olga.get("terminals?limit=60")["terminals"]) > 0
+
+
+def test_an_offline_terminal_keeps_its_last_known_state(olga: Client) -> None:
+    found = olga.get("terminals/T0005")
+    assert found["line"]["grade"] == "offline" and found["line"]["linkAt"] < found["now"]
+    assert found["picture"]["devices"]["cardReader"]["device"] == "online" and found["line"]["units"][0]["count"] > 0
+    assert olga.call("GET", "terminals/T9999")[0] == 404
+
+
+def test_the_terminals_page_has_everything(olga: Client) -> None:
+    found = olga.get("terminals/T0001")
+    assert {one["code"] for one in found["alarms"]} == {"cashOutLatched", "terminalOutOfService"}
+    assert found["line"]["why"][0] == "cashOutLatched" and found["hours"] and found["events"]
+    assert any(one["emptyAt"] for one in found["line"]["units"])
+    assert olga.get("terminals/T0001/telemetry?hours=48")["hours"][0]["notesMoved"] >= 0
+    oldest = found["events"][-1]["at"]
+    assert all(one["at"] < oldest for one in olga.get(f"terminals/T0001/events?before={oldest}")["events"])
+
+
+def test_the_monitor_raises_an_alarm_of_its_own_and_hides_the_modules(centre: Centre, olga: Client) -> None:
+    offline = [one for one in olga.get("alarms")["alarms"] if one["code"] == "terminalOffline"]
+    assert {one["terminal"] for one in offline} == {one["terminal"] for one in olga.get("terminals?grade=offline")["terminals"]}
+    hidden = [one for one in olga.get("alarms")["alarms"] if one["aside"] == "suppressed"]
+    assert all(one["code"] != "terminalOffline" for one in hidden)
+    back = Terminal("T0022", "B011", epoch=9, now=now_ms())
+    take(centre.database, [back.state()], now=now_ms())
+    centre.look()
+    centre.look()
+    found = olga.get("terminals/T0022")
+    assert found["line"]["link"] == "online"
+    assert next(one for one in found["alarms"] if one["code"] == "terminalOffline")["state"] == "returned"
+
+
+def test_alarms_are_acknowledged_owned_noted_shelved_and_recorded(centre: Centre, olga: Client, sam: Client) -> None:
+    alarm = next(one for one in olga.get("alarms")["alarms"] if one["code"] == "cashUnitLow")["alarmId"]
+
+    def act(client: Client, action: str, **more: Any) -> tuple[int, Any]:
+        return client.post("alarms/actions", {"alarms": [alarm], "action": action, **more})
+
+    def now() -> Any:
+        return next(one for one in olga.get("alarms?every=1")["alarms"] if one["alarmId"] == alarm)
+
+    assert now()["standing"] == "unacknowledged"
+    assert act(olga, "acknowledge")[0] == 200 and now()["standing"] == "acknowledged" and now()["acknowledgedBy"] == "olga"
+    assert act(olga, "own", owner="otto")[0] == 200 and now()["owner"] == "otto"
+    assert act(olga, "own", owner="nobody")[0] == 409
+    assert act(olga, "note", text="van at noon")[0] == 200
+    assert [one["text"] for one in olga.get(f"alarms/notes?alarm={alarm}")["notes"]] == ["van at noon"]
+    assert act(olga, "note", text=" ")[0] == 409
+    assert act(olga, "shelve", hours=25, text="refit")[0] == 409, "an operator's longest is a day"
+    assert act(olga, "shelve", hours=4, text="refit")[0] == 200 and now()["aside"] == "shelved"
+    assert act(olga, "unshelve")[0] == 200 and now()["aside"] == ""
+    assert act(olga, "outOfService", text="sensor broken")[0] == 403
+    assert act(sam, "outOfService", text="sensor broken")[0] == 200 and now()["aside"] == "outOfService"
+    assert act(sam, "inService", text="new sensor")[0] == 200
+    assert act(Client(centre, "vera"), "acknowledge")[0] == 403
+    assert olga.post("alarms/actions", {"alarms": [alarm, "no/such/alarm/1"], "action": "note", "text": "x"})[0] == 404
+    assert len(rows(centre.database, NOTE)) == 1, "all of them, or none"
+    done = [one["action"] for one in olga.get(f"audit?object={alarm}")["lines"]]
+    expected = ["acknowledge", "own", "note", "shelve", "unshelve", "outOfService", "inService"]
+    assert done == [f"alarm.{one}" for one in reversed(expected)]
+
+
+def order(client: Client, command: str, parameters: dict[str, Any] | None = None, **more: Any) -> tuple[int, Any]:
+    body = {"terminal": "T0003", "command": command, "parameters": parameters or {}, "reason": "a test of it", **more}
+    return client.post("commands", body)
+
+
+def stored(centre: Centre, identity: str) -> dict[str, Any]:
+    return next(row for row in rows(centre.database, COMMAND) if row["command_id"] == identity)
+
+
+def test_a_command_is_signed_and_stored_before_it_is_sent(centre: Centre, olga: Client) -> None:
+    status, found = order(olga, "journalRange", {"from": 5, "to": 90})
+    row = stored(centre, found["commandId"])
+    assert status == 201 and row["state"] == "queued"
+    data = json.loads(row["signed"])
+    signature = bytes.fromhex(data.pop("signature"))
+    centre.public.verify(signature, COMMAND_PREFIX + canonical(data))
+    assert data["terminal"] == "T0003" and data["role"] == "operator" and data["approvedBy"] is None and data["issuedBy"] == "olga"
+    assert set(data) == {
+        *("commandId", "terminal", "command", "parameters", "issuedAt", "notBefore", "expiresAt"),
+        *("issuedBy", "role", "approvedBy", "reason", "keyId"),
+    }
+
+
+BAD_ORDERS: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [
+    ("dispense", {}, {}, 404),
+    ("restartWorker", {}, {}, 409),
+    ("restartWorker", {"device": "safe"}, {}, 409),
+    ("status", {"device": "printer"}, {}, 409),
+    ("journalRange", {"from": 1, "to": 201}, {}, 409),
+    ("journalRange", {"from": 9, "to": 3}, {}, 409),
+    ("journalRange", {"from": 1.5, "to": 3}, {}, 409),
+    ("status", {}, {"reason": "x"}, 409),
+    ("status", {}, {"lifeS": 5}, 409),
+    ("status", {}, {"terminal": "T9999"}, 404),
+    ("cancel", {"commandId": "everything"}, {}, 409),
+]
+
+
+@pytest.mark.parametrize(("command", "parameters", "more", "status"), BAD_ORDERS)
+def test_what_is_no_command_is_not_stored(
+    command: str, parameters: dict[str, Any], more: dict[str, Any], status: int, centre: Centre, olga: Client
+) -> None:
+    before = len(rows(centre.database, COMMAND))
+    assert order(olga, command, parameters, **more)[0] == status
+    assert len(rows(centre.database, COMMAND)) == before
+
+
+def test_taking_out_of_service_needs_two_people_one_of_them_a_supervisor(centre: Centre, olga: Client, sam: Client) -> None:
+    identity = order(olga, "leaveService")[1]["commandId"]
+    assert stored(centre, identity)["state"] == "awaitingApproval" and stored(centre, identity)["signed"] is None
+    assert olga.post(f"commands/{identity}/approve", {})[1]["error"] == "samePerson"
+    assert Client(centre, "otto").post(f"commands/{identity}/approve", {})[1]["error"] == "supervisorNeeded"
+    assert Client(centre, "vera").post(f"commands/{identity}/approve", {})[0] == 403
+    assert sam.post(f"commands/{identity}/approve", {})[0] == 200
+    data = json.loads(stored(centre, identity)["signed"])
+    assert stored(centre, identity)["state"] == "queued" and data["approvedBy"] == "sam" and data["role"] == "operator"
+    assert sam.post(f"commands/{identity}/approve", {})[0] == 409
+    own = order(sam, "leaveService")[1]["commandId"]
+    assert sam.post(f"commands/{own}/approve", {})[1]["error"] == "samePerson"
+    assert sam.post(f"commands/{own}/reject", {})[0] == 200 and stored(centre, own)["state"] == "withdrawn"
+    other = order(olga, "leaveService")[1]["commandId"]
+    assert sam.post(f"commands/{other}/reject", {})[0] == 200 and stored(centre, other)["state"] == "rejected"
+    assert sam.post("commands/no-such-command/approve", {})[0] == 404
+
+
+def test_a_configuration_is_versioned_signed_and_the_supervisors(centre: Centre, olga: Client, sam: Client) -> None:
+    body = {"configuration": {"fleet": {"telemetry_s": 30}, "face": {"threshold": "0.43"}}, "reason": "a trial"}
+    assert olga.post("terminals/T0003/configuration", body)[0] == 403
+    status, found = sam.post("terminals/T0003/configuration", body)
+    assert status == 201 and found["version"] == 2, "the terminal says that it has version 1"
+    assert sam.post("terminals/T0003/configuration", body)[1]["version"] == 3
+    row = rows(centre.database, DESIRED)[0]
+    data = json.loads(row["signed"])
+    signature = bytes.fromhex(data.pop("signature"))
+    centre.public.verify(signature, DESIRED_PREFIX + canonical(data))
+    assert set(data) == {"terminal", "version", "configuration", "issuedAt", "issuedBy", "keyId"} and data["version"] == 2
+    assert sam.get("terminals/T0003")["desired"]["configuration"] == body["configuration"]
+    for wrong in (
+        {"bank": {"url": "x"}},
+        {"fleet": 5},
+        {"cash": {"presets_minor": []}},
+        {"face": {"threshold": 0.43}},
+        {"cash": {"x": 1}},
+        [],
+    ):
+        assert sam.post("terminals/T0003/configuration", {**body, "configuration": wrong})[1]["error"] == "badConfiguration"
+    assert sam.post("terminals/T9999/configuration", body)[0] == 404
+    assert sam.post("terminals/T0003/configuration", {**body, "reason": ""})[0] == 409
+
+
+def test_a_viewer_sees_and_sends_nothing(centre: Centre) -> None:
+    vera = Client(centre, "vera")
+    assert vera.get("commands")["commands"] and order(vera, "status")[0] == 403
+
+
+def test_a_picture_is_a_picture_or_nothing(centre: Centre, olga: Client) -> None:
+    identity = order(olga, "picture", {"device": "printer"})[1]["commandId"]
+    for kind, text in (("text/html", "PGI+"), ("image/jpeg", "PGI+"), ("image/jpeg", "not base64!"), ("image/jpeg", 7)):
+        with centre.database.write() as connection:
+            data = json.dumps({"mediaType": kind, "base64": text})
+            connection.execute(update(COMMAND).where(COMMAND.c.command_id == identity).values(result_data=data))
+        assert olga.call("GET", f"commands/{identity}/picture")[0] == 404
+
+
+def test_a_gap_is_accepted_by_a_supervisor_and_recorded(centre: Centre, olga: Client, sam: Client) -> None:
+    late = Terminal("T0003", "B004", epoch=5, now=now_ms())
+    late.seq["audit"] = 40
+    said = [late.cash("1", 77)]
+    assert take(centre.database, said, now=now_ms()).acks == []
+    assert {"terminal": "T0003", "class": "audit", "epoch": 5, "from": 1, "to": 40}.items() <= olga.get("gaps")["gaps"][0].items()
+    body = {"terminal": "T0003", "class": "audit", "epoch": 5}
+    assert olga.post("gaps/accept", body)[0] == 403
+    assert sam.post("gaps/accept", body)[0] == 200
+    assert sam.post("gaps/accept", body)[0] == 409
+    assert [ack.upto for ack in take(centre.database, said, now=now_ms()).acks] == [41]
+    assert olga.get("audit?object=T0003")["lines"][0]["detail"] == {"class": "audit", "epoch": 5, "from": 1, "to": 40}
+
+
+def test_refused_messages_are_shown(centre: Centre, olga: Client) -> None:
+    take(centre.database, [("bank/v1/B004/T0003/event", b"<script>alert(1)</script>\x00")], now=now_ms())
+    found = olga.get("refusals")["refusals"][0]
+    assert found["reason"] == "notJson" and "\x00" not in found["payload"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"name": 1}', b"[" * 70_000])
+def test_a_body_that_does_not_read_is_refused(body: bytes, centre: Centre) -> None:
+    client = Client(centre)
+    status = 413 if len(body) > 65_536 else 400
+    assert asyncio.run(client._ask("POST", "session", body, {}))[0] == status
+
+
+def test_the_audit_chain_shows_what_was_changed(centre: Centre, olga: Client) -> None:
+    assert olga.get("audit?verify=1")["broken"] is None
+    with centre.database.write() as connection:
+        connection.execute(update(AUDIT).where(AUDIT.c.n == 3).values(who="somebody"))
+        assert audit.first_broken(connection) == 3
+        connection.rollback()
+    with centre.database.write() as connection:
+        connection.execute(AUDIT.delete().where(AUDIT.c.n == 4))
+        assert audit.first_broken(connection) == 4
+        connection.rollback()
+    with centre.database.write() as connection:
+        last = max(row["n"] for row in rows(centre.database, AUDIT))
+        connection.execute(AUDIT.delete().where(AUDIT.c.n == last))
+        assert audit.first_broken(connection) == last, "the end cannot be cut off either"
+        connection.rollback()
+
+
+def test_open_alarms_are_what_the_lines_count(centre: Centre, olga: Client) -> None:
+    centre.look()
+    counted = sum(one["alarms"] for one in olga.get("terminals?limit=60")["terminals"])
+    assert counted == sum(not one["suppressed"] and one["aside"] != "outOfService" for one in olga.get("alarms")["alarms"])
+    assert len(rows(centre.database, ALARM)) >= counted
+
+
+def test_every_answer_of_the_document_was_looked_at() -> None:
+    without_json = {("GET", "/live"), ("GET", "/openapi.json")}
+    every = {(method.upper(), path) for path, operations in DOCUMENT["paths"].items() for method in operations}
+    assert every - SEEN == without_json

@@ -1,0 +1,402 @@
+"""`branch-terminal provision`, as a technician has it: keys made here, a request out, a chain in, checked; every refusal says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from drivers.secret import Secret
+from terminal import __main__ as program
+from terminal.adapters.certificates import days_left, request
+from terminal.adapters.journal import Entry
+from terminal.adapters.keystore import Contents, Identity, Keystore
+from terminal.adapters.keystore_locks import PassphraseLock
+from terminal.adapters.link_tls import LinkConfigError, TlsIdentity, promoted
+from terminal.adapters.outbox import Outgoing
+from terminal.adapters.store import Store
+
+pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is the authority")
+ROOT = Path(__file__).parents[2]
+AUTHORITY = ROOT / "deploy" / "certificates"
+NOW = datetime.now(UTC)
+PASSPHRASE = "correct horse battery"
+
+
+def authority(folder: Path, *what: str) -> str:
+    done = subprocess.run([AUTHORITY, folder, *what], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+class Technician:
+    """A terminal's folder and the commands typed there."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capsys = folder, capsys
+        self.config = folder / "terminal.toml"
+        self.path = folder / "keystore.json"
+        key = ec.generate_private_key(ec.SECP256R1()).public_key()
+        (folder / "bank.pub").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        (folder / "passphrase").write_text(f"{PASSPHRASE}\n")
+        (folder / "passphrase").chmod(0o600)
+        self.write()
+
+    def write(self, terminal: str = "", bank: str = "", keystore: str = 'file = "keystore.json"\npassphrase_file = "passphrase"') -> None:
+        units = "".join(f'[[cash.unit]]\nunit = "{n}"\ndenomination_minor = {n}000\ninitial = 9\n' for n in range(1, 5))
+        self.config.write_text(
+            f'[terminal]\nid = "T0001"\nbranch = "B001"\nstore = "t.sqlite"\n{terminal}\n'
+            f'[bank]\nurl = "mqtts://localhost"\npublic_key = "bank.pub"\nca = "pki/ca.crt"\n{bank}\n'
+            f"[cash]\npresets_minor = [1000]\nlimit_minor = 100000\n{units}"
+            f'[dispenser]\nport = "d"\n[card]\nca_keys = "k"\n[pin_pad]\nport = "p"\n[printer]\nport = "r"\n'
+            + (f"[keystore]\n{keystore}\n" if keystore else "")
+        )
+
+    def types(self, *words: str | Path, code: int = 0, command: str = "provision") -> str:
+        self.capsys.readouterr()
+        found = program.main([command, *map(str, words), "--config", str(self.config)])
+        said = self.capsys.readouterr()
+        assert found == code, said
+        assert "Traceback" not in said.err
+        return said.err if code == 2 else said.out
+
+    def keys(self) -> Keystore:
+        return Keystore(self.path, "T0001", PassphraseLock(Secret(PASSPHRASE.encode())))
+
+    def status(self, code: int) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.types("status", "--json", code=code))
+        return found
+
+
+@pytest.fixture
+def here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Technician:
+    authority(tmp_path / "pki", "ca")
+    return Technician(tmp_path, capsys)
+
+
+def test_from_nothing_to_a_certificate(here: Technician) -> None:
+    here.types("init")
+    status = here.status(1)
+    assert status["certificateDaysLeft"] is None and status["dataKey"] == 1 and status["headKey"] is True
+    assert "provision request" in status["attention"][0]
+    out = here.folder / "T0001.csr"
+    here.types("request", "--out", out)
+    csr = x509.load_pem_x509_csr(out.read_bytes())
+    assert csr.subject.rfc4514_string() == "CN=T0001" and csr.is_signature_valid
+    assert here.types("request") == out.read_text(), "asked again it is the same one"
+    authority(here.folder / "pki", "sign", "T0001", str(out))
+    said = here.types("install", here.folder / "pki" / "T0001.crt")
+    assert "good for 396 days" in said
+    status = here.status(0)
+    assert status["certificateDaysLeft"] == 396 and [one["state"] for one in status["identities"]] == ["installed"]
+    assert "until" in here.types("status")
+    for file in here.folder.rglob("*"):
+        if file.is_file() and file.name != "ca.key":
+            assert b"PRIVATE KEY" not in file.read_bytes(), f"{file}: the key never leaves the keystore"
+    context = TlsIdentity(here.folder / "pki" / "ca.crt", here.keys()).context()
+    assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
+
+
+def test_a_new_key_and_request_stand_beside_the_old(here: Technician) -> None:
+    here.types("init")
+    request_and_install(here)
+    assert "nothing to request" in here.types("request", "--within-days", "60")
+    first = here.status(0)["identities"][0]["name"]
+    here.types("request", "--out", here.folder / "new.csr", "--within-days", "500")
+    assert [(one["state"]) for one in here.status(0)["identities"]] == ["installed", "requested"]
+    waiting = (here.folder / "new.csr").read_text()
+    assert here.types("request", "--anew") != waiting
+    authority(here.folder / "pki", "sign", "T0001", str(here.folder / "new.csr"))
+    assert "its key is none that this terminal has made" in here.types("install", here.folder / "pki" / "T0001.crt", code=2)
+    request_and_install(here)
+    names = [one["name"] for one in here.status(0)["identities"]]
+    assert len(names) == 2 and names[0] == first
+
+
+def request_and_install(here: Technician) -> None:
+    here.types("request", "--out", here.folder / "T0001.csr")
+    sign_and_install(here, here.folder / "T0001.csr")
+
+
+def sign_and_install(here: Technician, csr: Path) -> None:
+    authority(here.folder / "pki", "sign", "T0001", str(csr))
+    here.types("install", here.folder / "pki" / "T0001.crt")
+
+
+def test_the_authority_signs_for_the_name_it_was_told(here: Technician) -> None:
+    here.types("init")
+    here.types("request", "--out", here.folder / "T0001.csr")
+    for name, file in (("T0002", "T0001.csr"), ("T0001", "bank.pub"), ("T0001", "none")):
+        done = subprocess.run(
+            [AUTHORITY, here.folder / "pki", "sign", name, here.folder / file], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 1 and "it asks for a certificate of" in done.stderr
+        assert not (here.folder / "pki" / f"{name}.crt").exists()
+    key = ec.generate_private_key(ec.SECP384R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "T0001")])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, SHA256())
+    (here.folder / "p384.csr").write_bytes(csr.public_bytes(Encoding.PEM))
+    done = subprocess.run([AUTHORITY, here.folder / "pki", "sign", "T0001", here.folder / "p384.csr"], capture_output=True, text=True)
+    assert done.returncode == 1 and "its key is not of curve P-256" in done.stderr
+
+
+# --- chains that are refused
+
+Builder = x509.CertificateBuilder
+
+
+class Forger:
+    """The terminal's own authority, used for certificates that it would not make."""
+
+    def __init__(self, here: Technician) -> None:
+        pki = here.folder / "pki"
+        key = load_pem_private_key((pki / "ca.key").read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self.key, self.name = key, x509.load_pem_x509_certificate((pki / "ca.crt").read_bytes()).subject
+        self.public: Any = x509.load_pem_x509_csr((here.folder / "T0001.csr").read_bytes()).public_key()
+        self.identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+
+    def make(
+        self,
+        name: str = "T0001",
+        public: Any = None,
+        start: timedelta = timedelta(hours=-1),
+        end: timedelta = timedelta(days=90),
+        usage: bool = True,
+        extended: Any = ExtendedKeyUsageOID.CLIENT_AUTH,
+        ca: bool = False,
+    ) -> bytes:
+        names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in name.split("+")])
+        builder = Builder().subject_name(names).issuer_name(self.name).public_key(public or self.public).serial_number(7)
+        builder = builder.not_valid_before(NOW + start).not_valid_after(NOW + end)
+        builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True).add_extension(self.identifier, False)
+        bits = dict.fromkeys(
+            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign"), False
+        )
+        bits |= {"encipher_only": False, "decipher_only": False, "key_cert_sign": not usage}
+        builder = builder.add_extension(x509.KeyUsage(digital_signature=usage, **bits), critical=True)
+        if extended is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([extended]), critical=False)
+        return builder.sign(self.key, SHA256()).public_bytes(Encoding.PEM)
+
+
+Forgery = Callable[[Forger], bytes]
+FORGERIES: list[tuple[str, Forgery]] = [
+    ("its common name is T0002, not T0001", lambda f: f.make(name="T0002")),
+    ("its common name is T0001 and T0002, not T0001", lambda f: f.make(name="T0001+T0002")),
+    ("its key is none that this terminal has made", lambda f: f.make(public=ec.generate_private_key(ec.SECP256R1()).public_key())),
+    ("its key is not of curve P-256", lambda f: f.make(public=ec.generate_private_key(ec.SECP384R1()).public_key())),
+    ("it expired at", lambda f: f.make(start=timedelta(days=-9), end=timedelta(days=-1))),
+    ("it is not valid before", lambda f: f.make(start=timedelta(days=1))),
+    ("its extended key usage is not clientAuth", lambda f: f.make(extended=ExtendedKeyUsageOID.SERVER_AUTH)),
+    ("it is not accepted", lambda f: f.make(extended=None)),
+    ("its key usage does not allow digital signatures", lambda f: f.make(usage=False)),
+    ("it is a certificate of an authority", lambda f: f.make(ca=True)),
+    ("it holds no certificate in PEM", lambda f: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+    ("it holds no certificate in PEM", lambda f: b""),
+    ("at most 4 are taken", lambda f: f.make() * 5),
+    ("too long", lambda f: b"x" * 70_000),
+]
+
+
+@pytest.mark.parametrize(("why", "forgery"), FORGERIES)
+def test_a_chain_is_checked_before_it_is_installed(here: Technician, why: str, forgery: Forgery) -> None:
+    here.types("init")
+    here.types("request", "--out", here.folder / "T0001.csr")
+    (here.folder / "chain.pem").write_bytes(forgery(Forger(here)))
+    before = here.path.read_bytes()
+    said = here.types("install", here.folder / "chain.pem", code=2)
+    assert "chain.pem: " in said and why in said
+    assert here.path.read_bytes() == before
+
+
+def test_the_forger_can_also_make_a_good_one(here: Technician) -> None:
+    """Otherwise the refusals above would prove nothing."""
+    here.types("init")
+    here.types("request", "--out", here.folder / "T0001.csr")
+    (here.folder / "chain.pem").write_bytes(Forger(here).make())
+    assert "good for 89 days" in here.types("install", here.folder / "chain.pem")
+
+
+def test_another_authority_is_not_ours(here: Technician) -> None:
+    here.types("init")
+    here.types("request", "--out", here.folder / "T0001.csr")
+    authority(here.folder / "strangers", "ca")
+    authority(here.folder / "strangers", "sign", "T0001", str(here.folder / "T0001.csr"))
+    said = here.types("install", here.folder / "strangers" / "T0001.crt", code=2)
+    assert "it is not accepted" in said
+    (here.folder / "pki" / "ca.crt").unlink()
+    assert "ca.crt: No such file" in here.types("install", here.folder / "strangers" / "T0001.crt", code=2)
+
+
+# --- which one is shown
+
+
+def identities(here: Technician, *states: str) -> tuple[TlsIdentity, list[str]]:
+    """A keystore with certificates in these states, oldest first."""
+    made: list[Identity] = []
+    for state in states:
+        one = request("T0001", NOW)
+        (here.folder / "T0001.csr").write_text(one.csr)
+        authority(here.folder / "pki", "sign", "T0001", str(here.folder / "T0001.csr"))
+        chain = (here.folder / "pki" / "T0001.crt").read_text() if state != "requested" else ""
+        made.append(Identity(one.name, state, one.created, one.key, one.csr, chain))
+    here.keys().create(Contents("T0001", tuple(made)))
+    return TlsIdentity(here.folder / "pki" / "ca.crt", here.keys()), [one.name for one in made]
+
+
+def shown(tls: TlsIdentity) -> str:
+    tls.context()
+    assert tls._shown is not None
+    return tls._shown.name
+
+
+def test_the_old_certificate_is_kept_until_the_new_one_has_stood(here: Technician) -> None:
+    tls, (old, new) = identities(here, "active", "installed")
+    assert shown(tls) == new
+    tls.failed()
+    assert shown(tls) == old, "every other attempt is with the old one"
+    tls.stood()
+    assert [one.name for one in here.keys().read().identities] == [old, new], "the old one standing proves nothing of the new one"
+    assert shown(tls) == new
+    tls.failed()
+    assert shown(tls) == old
+    tls.failed()
+    assert shown(tls) == new
+    tls.stood()
+    ((name, state),) = [(one.name, one.state) for one in here.keys().read().identities]
+    assert (name, state) == (new, "active")
+    assert shown(tls) == new
+
+
+def test_every_certificate_has_its_turn(here: Technician) -> None:
+    """Two that were installed and do not work do not keep the active one from being tried."""
+    tls, (old, second, third) = identities(here, "active", "installed", "installed")
+    turns = []
+    for _ in range(6):
+        turns.append(shown(tls))
+        tls.failed()
+    assert turns == [third, second, old] * 2
+
+
+def test_a_request_that_waits_outlives_a_rotation(here: Technician) -> None:
+    tls, (_, new, waiting) = identities(here, "active", "installed", "requested")
+    assert shown(tls) == new
+    tls.stood()
+    assert [one.name for one in here.keys().read().identities] == [new, waiting]
+    known = here.keys().read()
+    assert promoted(known, new) == known
+
+
+def test_a_keystore_without_a_certificate_cannot_connect(here: Technician) -> None:
+    tls, _ = identities(here, "requested")
+    with pytest.raises(LinkConfigError, match=r"there is no certificate of this terminal in it \(branch-terminal provision\)"):
+        tls.context()
+    assert days_left(here.keys().read(), NOW) is None
+
+
+# --- data keys, the passphrase, files of before
+
+
+def test_files_of_before_are_taken_in(here: Technician) -> None:
+    """Certificate, key and head key that the configuration named as files."""
+    authority(here.folder / "pki", "client", "T0001")
+    (here.folder / "head.key").write_text("ab" * 32)
+    (here.folder / "head.key").chmod(0o600)
+    files = {"terminal": 'head_key = "head.key"', "bank": 'certificate = "pki/T0001.crt"\nprivate_key = "pki/T0001.key"'}
+    here.write(**files)
+    store = Store.open(here.folder / "t.sqlite", "T0001", "B001", head_key=Secret(bytes.fromhex("ab" * 32)))
+    store.append([Entry("checkpoint", None, {})])
+    store.close()
+    said = here.types("init")
+    assert "remove them, and then the files: terminal.head_key; bank.certificate, bank.private_key" in said
+    contents = here.keys().read()
+    assert contents.head_key == Secret(bytes.fromhex("ab" * 32)) and contents.identities[0].state == "active"
+    assert "bank.certificate: the keystore holds the terminal's certificate" in here.types("verify", command="journal", code=2)
+    here.write()
+    assert "its head's seal fits" in here.types("verify", command="journal")
+    here.write(terminal='head_key = "other.key"')
+    (here.folder / "other.key").write_text("cd" * 32)
+    (here.folder / "other.key").chmod(0o600)
+    assert "terminal.head_key is another key" in here.types("verify", command="journal", code=2)
+
+
+def fill(here: Technician) -> None:
+    contents = here.keys().read()
+    store = Store.open(here.folder / "t.sqlite", "T0001", "B001", head_key=contents.head_key, data_keys=contents.sealing)
+    advice = Outgoing("txn", "txn", "ATMWithdrawalCompletionAdvice", {"transactionId": "T0001-00000001"})
+    store.append([Entry("transactionSettled", "T0001-00000001", {"minor": 100})], [advice])
+    store.close()
+
+
+def test_a_new_data_key_from_rotation_to_retirement(here: Technician) -> None:
+    here.types("init")
+    request_and_install(here)
+    fill(here)
+    assert "generation 2 seals from the next start" in here.types("data-key")
+    fill(here)
+    status = here.status(1)
+    assert status["rows"] == {"journal": {"1": 1, "2": 1}, "outbox": {"1": 1, "2": 1}}
+    assert "2 rows are sealed with older data keys: provision reseal" in status["attention"]
+    assert "1 journal entries, 1 messages" in here.types("reseal", "--retire")
+    assert here.status(0)["dataKeys"] == [2]
+    assert "minor=100" in here.types("show", command="journal")
+    assert "its head's seal fits." in here.types("verify", command="journal")
+
+
+def test_the_journal_says_what_is_missing(here: Technician) -> None:
+    here.types("init")
+    fill(here)
+    (here.folder / "passphrase").write_text("another passphrase\n")
+    here.capsys.readouterr()
+    assert program.main(["journal", "show", "--config", str(here.config)]) == 0
+    said = here.capsys.readouterr()
+    assert "sealed with data key generation 1" in said.out and "minor" not in said.out
+    assert "sealed entries stay closed" in said.err and "wrong passphrase" in said.err
+    assert program.main(["journal", "verify", "--config", str(here.config)]) == 0
+    assert "1 sealed entries were not looked into" in here.capsys.readouterr().out
+
+
+def test_the_passphrase_is_changed(here: Technician) -> None:
+    here.types("init")
+    (here.folder / "new").write_text("tomorrow's passphrase\n")
+    (here.folder / "new").chmod(0o600)
+    here.types("relock", "--new-passphrase", here.folder / "new")
+    assert "wrong passphrase" in here.types("status", code=2)
+    (here.folder / "new").rename(here.folder / "passphrase")
+    here.status(1)
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(here: Technician) -> None:
+    assert "keystore.json: No such file" in here.types("status", code=2)
+    here.types("init")
+    assert "there is a keystore already" in here.types("init", code=2)
+    assert "none.pem" in here.types("install", here.folder / "none.pem", code=2)
+    here.write(keystore="")
+    assert "there is no [keystore] section" in here.types("status", code=2)
+    for wrong in ('file = "k"', 'file = "k"\npassphrase = "credential:x"\npassphrase_file = "p"'):
+        here.write(keystore=wrong)
+        assert "passphrase or passphrase_file, one of the two" in here.types("status", code=2)
+    here.write(keystore='file = "k"\npassphrase = "secret"')
+    assert 'keystore.passphrase must be "credential:NAME" or "fd:NUMBER"' in here.types("status", code=2)
+    here.write(keystore='file = "k"\npassphrase_file = "passphrase"\npkcs11_token = "t"')
+    assert "pkcs11_module and pkcs11_token go together" in here.types("status", code=2)
+
+
+def test_a_private_key_of_the_authority_is_no_chain(here: Technician) -> None:
+    here.types("init")
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (here.folder / "chain.pem").write_bytes(key)
+    assert "it holds no certificate in PEM" in here.types("install", here.folder / "chain.pem", code=2)
