@@ -133,7 +133,7 @@ def test_a_turn_is_begun_soon_and_may_then_take_its_time() -> None:
     assert late.failure == "noResponse"
     slow, at = asked_to_turn()
     for number in range(1, 66):
-        slow.see(at + number / 15, min(0.5, max(0.0, (number - 30) * 0.016)), 0.9)
+        slow.see(at + number / 15, min(0.5, max(0.0, (number - 20) * 0.016)), 0.9)
     assert slow.failure == "" and slow.phase is not Phase.TURN
 
 
