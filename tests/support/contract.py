@@ -22,11 +22,16 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 TOPICS: Mapping[str, frozenset[str]] = {
     "state": frozenset({"ATMDeviceReport"}),
     "telemetry": frozenset({"TelemetryReport"}),
-    "event": frozenset({"GlobalStatusChanged", "DeviceStatusChanged", "CashUnitChanged", "SecurityEvent"}),
+    "event": frozenset(
+        {
+            *("GlobalStatusChanged", "DeviceStatusChanged", "CashUnitChanged", "SecurityEvent"),
+            *("ATMFaceConsentAdvice", "ATMFaceVerificationAdvice"),
+        }
+    ),
     "alarm": frozenset({"ATMExceptionAdvice"}),
     "txn": frozenset({"ATMWithdrawalCompletionAdvice"}),
-    "auth": frozenset({"ATMWithdrawalRequest", "ATMInquiryRequest"}),
-    "auth/resp": frozenset({"ATMWithdrawalResponse", "ATMInquiryResponse"}),
+    "auth": frozenset({"ATMWithdrawalRequest", "ATMInquiryRequest", "ATMFaceManagementRequest"}),
+    "auth/resp": frozenset({"ATMWithdrawalResponse", "ATMInquiryResponse", "ATMFaceManagementResponse"}),
     "ack": frozenset({"ATMCompletionAcknowledgement"}),
     "cmd": frozenset({"ATMDeviceControl"}),
     "cmd/resp": frozenset({"ATMDeviceControlResult"}),

@@ -164,7 +164,7 @@ def test_a_command_goes_out_signed_and_its_result_comes_back(small: Centre, wire
     outboxes = Outboxes(wire)
     outboxes.add(terminal.result(data["commandId"], "executing"))
     until(lambda: state() == "delivered")
-    outboxes.add(terminal.result(data["commandId"], "succeeded", result="SUCC", data={"service": "inService"}))
+    outboxes.add(terminal.result(data["commandId"], "succeeded", result="SUCC", data={"service": "inService", "reasons": []}))
     until(lambda: state() == "succeeded")
     outboxes.deliver()
 
