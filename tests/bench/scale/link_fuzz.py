@@ -94,10 +94,10 @@ class Spoiler:
         }[leaf]()
 
     def _spoiled(self, leaf: str, payload: bytes) -> bytes:
-        if self._chance.random() < 0.05 and leaf in self._last and leaf != "desired":  # retained: the same again is the same
+        if self._chance.random() < 0.05 and leaf in self._last and leaf not in ("desired", "ack"):  # there the same again is the same
             return self._last[leaf]
         for _ in range(self._chance.randrange(1, 4)):
-            payload = self._chance.choice((self._bytes, self._value, self._value, self._whole))(payload)
+            payload = self._chance.choice((self._bytes, self._value, self._value, self._value, self._value, self._whole))(payload)
         self._last[leaf] = payload
         return payload
 
@@ -195,7 +195,8 @@ def to_monitor(folder: Path, count: int, seed: int, found: Fuzzed, tell: Callabl
                 tell(f"fuzz to the monitor: {number:,} of {count:,}")
             counted = counters(database)
             told = sum(value for name, value in counted.items() if name.split(".")[0] in ("taken", "repeated", "refused"))
-            found.uncounted += max(0, counted["received"] - told) + abs(counted["received"] - count)
+            # the first worker hears `state` and `reported` twice while it asks for what is retained
+            found.uncounted += max(0, counted["received"] - told) + max(0, count - counted["received"])
             found.refused.update({name.removeprefix("refused."): value for name, value in counted.items() if name.startswith("refused.")})
             found.monitor_mib = (memory[0], memory[-1])
             gun.fire(Terminal("T0003", "B001", now=now_ms()).cash("1", 5))
@@ -236,10 +237,11 @@ def to_terminal(folder: Path, count: int, seed: int, found: Fuzzed, tell: Callab
             tell(f"fuzz to the terminal: {number:,} of {count:,}")
         gun.close()
         said = heard()
-        late = said["events"].get("LateResponse", 0)
-        found.refused.update(said["refused"])
-        found.refused["lateResponse"] += late
-        found.uncounted += abs(count - late - sum(said["refused"].values()))
+        late, came = said["events"].get("LateResponse", 0), said["events"].get("DesiredArrived", 0)
+        looked_at = sum(value for name, value in said["refused"].items() if name.startswith("desired/"))
+        superseded = came + said["events"].get("BadMessage desired/malformed", 0) - looked_at  # `desired` is retained: the newest counts
+        found.refused.update({**said["refused"], "lateResponse": late, "supersededDesired": superseded})
+        found.uncounted += abs(count - late - superseded - sum(said["refused"].values()))
         found.terminal_mib = (memory[0], memory[-1])
         desk = Desk(broker.url)
         found.served_after = desk.order("status")[0]["state"] == "succeeded" and child.poll() is None and found.served_after
