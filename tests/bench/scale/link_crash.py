@@ -65,19 +65,26 @@ class Matrix:
         self._sender = self._start_sender()
 
     def _start_monitor(self) -> MonitorProcess:
-        return MonitorProcess(self._config, "--workers", str(WORKERS))
+        """Subscribed when this returns: else a round of kills would only meet processes that are about to start."""
+        served = MonitorProcess(self._config, "--workers", str(WORKERS))
+        served.wait_subscribed(WORKERS)
+        return served
 
     def _start_bank(self) -> subprocess.Popen[str]:
         control = self._folder / "bank.control"
         control.unlink(missing_ok=True)
         options = ("--store", self._folder / "bank" / "bank.sqlite", "--control", control, "--acknowledges", "txn", "--stdin-eof")
         (self._folder / "bank").mkdir(exist_ok=True)
-        return process("simulators.bank", "--broker", self._broker.url, *options)
+        child = process("simulators.bank", "--broker", self._broker.url, *options)
+        line_of(child, "ready")
+        return child
 
     def _start_sender(self) -> subprocess.Popen[str]:
         store = self._folder / "terminal.sqlite"
         options = ("--mixed", "--at-once", "--pace", self._pace, "--group", 3, "--resend-s", 1.0, "--drain-per-s", 1000)
-        return process("scale.sender", "--store", store, "--url", self._broker.url, *options)
+        child = process("scale.sender", "--store", store, "--url", self._broker.url, *options)
+        line_of(child, "up")
+        return child
 
     def kill(self, victim: str) -> None:
         pause_s = self._chance.uniform(0.0, 0.4)
@@ -110,7 +117,6 @@ class Matrix:
     def rest(self) -> None:
         """No more new events: until the outbox is empty."""
         assert self._sender.stdin is not None
-        line_of(self._sender, "up")
         self._sender.stdin.close()
         until = time.monotonic() + REST_S
         while self._sender.poll() is None:
