@@ -6,6 +6,7 @@ It stands for the bank where the terminal's side is measured, and for the bank h
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import select
 import sys
@@ -14,27 +15,41 @@ from collections import defaultdict
 from kiosk_ui.monitor.config import BrokerSection
 from kiosk_ui.monitor.ingest import Ack
 from kiosk_ui.monitor.log import now_ms
-from kiosk_ui.monitor.mqtt import Arrived, Ended, Session, Subscribed
+from kiosk_ui.monitor.mqtt import Arrived, Ended, Session, Subscribed, Unreachable
 from kiosk_ui.monitor.ranges import Ranges
 from kiosk_ui.monitor.worker import acknowledgement
+
+AGAIN_S = 0.2
 
 
 class Consumer:
     """`turn` is one round of the loop."""
 
     def __init__(self, url: str, leaves: list[str], name: str) -> None:
-        self._session = Session(BrokerSection(url), name, 1000, clean=True, keep=False)
-        self._session.connect()
-        self._session.subscribe([f"bank/v1/+/+/{leaf}" for leaf in leaves])
+        self._url, self._leaves, self._name = url, leaves, name
+        self._connect()
         self._runs: dict[tuple[str, str, int], Ranges] = defaultdict(Ranges)
         self.repeats = 0
+
+    def _connect(self) -> None:
+        self._session = Session(BrokerSection(self._url), self._name, 1000, clean=True, keep=False)
+        self._session.connect()
+        self._session.subscribe([f"bank/v1/+/+/{leaf}" for leaf in self._leaves])
+
+    def _connect_again(self) -> None:
+        """The broker has died: until it is back, or standard input closes."""
+        while not select.select([sys.stdin], [], [], AGAIN_S)[0]:
+            with contextlib.suppress(Unreachable):
+                self._connect()
+                return
 
     def turn(self, timeout_s: float) -> None:
         touched: set[tuple[str, str, int]] = set()
         mids: list[int] = []
         for happening in self._session.pump(timeout_s, sys.stdin):
             if isinstance(happening, Ended):
-                raise SystemExit(f"consumer: {happening.text}")
+                self._connect_again()
+                return
             if isinstance(happening, Subscribed):
                 print("subscribed", flush=True)
             elif isinstance(happening, Arrived):
