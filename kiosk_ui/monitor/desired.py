@@ -1,7 +1,7 @@
 """The configuration that the centre desires for a terminal (`ConfigurationDesired`): versioned, signed, retained by the broker.
 
 A version replaces the one before as a whole; what it does not name is as the terminal's own file has it. The terminal checks it as it
-checks its file and reports what became of it. Numbers with a fraction are decimal text ("0.43"): what is signed holds no floats.
+checks its file and reports what became of it. Numbers with a fraction are decimal text ("0.44"): what is signed holds no floats.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from kiosk_ui.monitor.schema import DESIRED, TERMINAL
 from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import Signer
 
-_TIMES = ("input_s", "still_there_s", "take_card_s", "take_cash_s", "message_s", "card_s", "pin_pad_s", "face_s", "authorise_s")
+_FOR_CUSTOMERS = ("input_s", "still_there_s", "take_card_s", "take_cash_s", "message_s", "face_s", "enrol_s", "consent_s")
 SETTINGS: Mapping[str, tuple[str, ...]] = {
     "terminal": ("language", "languages", "mode"),
     "cash": ("presets_minor", "limit_minor", "low_threshold"),
-    "face": ("from_minor", "threshold"),
-    "timeouts": (*_TIMES, "dispense_s", "resolve_s", "print_s"),
+    "face": ("from_minor", "accept", "ask_again", "high_security_accept", "high_security_from_minor"),
+    "timeouts": (*_FOR_CUSTOMERS, "card_s", "pin_pad_s", "authorise_s", "dispense_s", "resolve_s", "print_s"),
     "fleet": ("telemetry_s", "state_every_s", "device_offline_s", "host_unreachable_s", "out_of_service_s"),
 }
 TEXT = re.compile(r"[A-Za-z0-9.-]{1,16}")

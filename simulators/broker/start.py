@@ -98,7 +98,7 @@ def start_broker(
         broker = Broker(url, "configured", folder)
         _wait_until_listening(broker)
         return broker
-    chosen = kind or _available(security)
+    chosen = kind or available_kind(security)
     if security and chosen != "mosquitto":
         raise BrokerError(f"{chosen} enforces neither client certificates nor access lists: install mosquitto")
     folder.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,8 @@ def _mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-def _available(security: Security | None) -> str:
+def available_kind(security: Security | None = None) -> str:
+    """What would be started; BrokerError when there is none."""
     if _mosquitto():
         return "mosquitto"
     if importlib.util.find_spec("iotcore") and not security:

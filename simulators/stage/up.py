@@ -8,9 +8,10 @@ import socket
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from simulators.broker.start import BrokerError, free_port
+from simulators.broker.start import BrokerError, available_kind, free_port
 from simulators.stage.monitor import MonitorBeside
 from simulators.stage.processes import StageError
 from simulators.stage.setting import Options, Stage, clean
@@ -28,17 +29,11 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         kiosk_port, bench_port = _port(arguments.kiosk_port, "--kiosk-port"), _port(arguments.bench_port, "--bench-port")
         monitor_port = 0 if arguments.no_monitor else _port(arguments.monitor_port, "--monitor-port")
-    except StageError as error:
+        monitored = not arguments.no_monitor and can_be_monitored(arguments.broker)
+    except (StageError, BrokerError) as error:
         sys.stderr.write(f"up: {error}\n")
         return 1
-    options = Options(
-        faces=arguments.faces,
-        kiosk_port=kiosk_port,
-        bench_port=bench_port,
-        bench=True,
-        broker_url=arguments.broker,
-        printer_bytes_per_s=4800.0,
-    )
+    options = options_of(arguments, kiosk_port, bench_port, monitored=monitored)
     stage = Stage(folder, options)
     centre = MonitorBeside(folder)
     ended: list[int] = []
@@ -47,7 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         stage.set()
         _say_where(stage, began)
-        if not arguments.no_monitor and stage.broker is not None and stage.broker.kind != "iotcore":  # it has no shared subscriptions
+        if monitored and stage.broker is not None:
             centre.start(stage.broker.url, monitor_port)
         while not ended:
             time.sleep(0.2)
@@ -61,6 +56,24 @@ def main(arguments: argparse.Namespace) -> int:
         centre.stop()
         stage.strike()
     return 0
+
+
+def can_be_monitored(broker_url: str | None) -> bool:
+    """The broker inside the iotcore wheel has no shared subscriptions."""
+    return broker_url is not None or available_kind() != "iotcore"
+
+
+def options_of(arguments: argparse.Namespace, kiosk_port: int, bench_port: int, *, monitored: bool) -> Options:
+    """Beside a monitor, which takes audit and alarm, the bank acknowledges transactions alone."""
+    options = Options(
+        faces=arguments.faces,
+        kiosk_port=kiosk_port,
+        bench_port=bench_port,
+        bench=True,
+        broker_url=arguments.broker,
+        printer_bytes_per_s=4800.0,
+    )
+    return replace(options, bank_acknowledges="txn") if monitored else options
 
 
 def _port(number: int, option: str) -> int:

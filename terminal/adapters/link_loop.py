@@ -219,7 +219,9 @@ class LinkLoop:
         elif isinstance(happening, Acked) and self._outflow is not None:
             self._outflow.acked(happening, self._clock.now())
         elif isinstance(happening, Ended):
-            self._down(happening.text, happening.reason)
+            # under TLS 1.3 a certificate that is refused shows in no other way
+            early = self._phase is Phase.HANDSHAKE
+            self._down(f"the broker did not accept the connection: {happening.text}" if early else happening.text, happening.reason)
         elif isinstance(happening, Refused):
             self._down(f"the broker refused the connection: {happening.text}", happening.reason)
         elif isinstance(happening, Connected) and self._session is not None and self._outflow is not None:

@@ -12,6 +12,9 @@ from terminal.core.model import Device, DeviceStatus, FaceEvidence, FaceSight, F
 from terminal.core.steps import Step, ask, goto, stop_entry
 from terminal.core.values import replace
 
+NAMES = {"accept_at": "acceptAt", "ask_again_at": "askAgainAt", "eye_distance_px": "eyeDistance_px"}
+"""Of `FaceEvidence`, as the contract writes them."""
+
 
 def face_usable(state: State) -> bool:
     """A verifier that is still loading its models is waited for."""
@@ -27,7 +30,8 @@ def explain(state: State, *commands: Command, hint: str = "") -> Step:
 
 def audited(transaction_id: str, purpose: str, decision: str, attempt: int, evidence: FaceEvidence) -> Record:
     """The audit event of one look at a face: journal and bank. Figures and codes; no image, no template."""
-    data: Mapping[str, Any] = {"purpose": purpose, "decision": decision, "attempt": attempt, "evidence": asdict(evidence)}
+    figures = {NAMES.get(name, name): value for name, value in asdict(evidence).items()}
+    data: Mapping[str, Any] = {"purpose": purpose, "decision": decision, "attempt": attempt, "evidence": figures}
     kind = "faceVerified" if purpose == "verification" else "faceEnrolled"
     advice = Outgoing("audit", "ATMFaceVerificationAdvice", {"transactionId": transaction_id, **data})
     return Record((Entry(kind, transaction_id, data),), (advice,))

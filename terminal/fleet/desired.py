@@ -1,6 +1,6 @@
 """The desired configuration (`ConfigurationDesired`): what may be set from afar, and how it lies over the terminal's own file.
 
-`configuration` has the file's tables and names. Numbers that may have a fraction are written as decimal text ("0.43"): what is signed
+`configuration` has the file's tables and names. Numbers that may have a fraction are written as decimal text ("0.44"): what is signed
 holds no floats. Everything else of the file (keys, ports, addresses, the cassettes' denominations) is set at the terminal alone.
 """
 
@@ -20,17 +20,20 @@ from terminal.fleet.orders import DESIRED_PREFIX, Keys, moment, signature_fault,
 FIELDS: Mapping[str, type] = {
     "terminal": str, "version": int, "configuration": dict, "issuedAt": str, "issuedBy": str, "keyId": str, "signature": str,
 }  # fmt: skip
+FACE_THRESHOLDS = ("accept", "ask_again", "high_security_accept")
 SETTINGS: Mapping[str, frozenset[str]] = {
     "terminal": frozenset({"language", "languages", "mode"}),
     "cash": frozenset({"presets_minor", "limit_minor", "low_threshold"}),
-    "face": frozenset({"from_minor", "threshold"}),
+    "face": frozenset({"from_minor", "high_security_from_minor", *FACE_THRESHOLDS}),
     "timeouts": frozenset(field.name for field in fields(Timeouts)),
     "fleet": frozenset({"telemetry_s", "state_every_s", "device_offline_s", "host_unreachable_s", "out_of_service_s"}),
 }
 DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
-WITH_FRACTION = frozenset({("face", "threshold"), *(("timeouts", name) for name in SETTINGS["timeouts"])}) | {
-    ("fleet", name) for name in SETTINGS["fleet"]
-}
+WITH_FRACTION = frozenset(
+    (section, name)
+    for section, names in (("face", FACE_THRESHOLDS), ("timeouts", SETTINGS["timeouts"]), ("fleet", SETTINGS["fleet"]))
+    for name in names
+)
 
 
 @dataclass(frozen=True, slots=True)

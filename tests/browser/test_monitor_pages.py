@@ -263,7 +263,7 @@ def test_the_keyboard_reaches_everything(page: Page, centre: Centre, faults: lis
 def test_what_a_terminal_says_is_text_and_never_markup(page: Page, centre: Centre, faults: list[str]) -> None:
     terminal = Terminal("T0090", "B007", epoch=99, now=centre.now)
     evil = "<img src=x onerror=document.title='owned'>"
-    said = [terminal.device("printer", "hardwareError", evil), terminal.says("event", "SecurityEvent", {"text": evil})]
+    said = [terminal.device("printer", "hardwareError", evil), terminal.odd("event", "SecurityEvent", {"text": evil})]
     take(centre.database, said, now=time.time_ns() // 1_000_000)
     enter(page, centre, "vera", "en")
     page.goto(f"{centre.url}#/terminal/T0090")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monitor_database import counters, new_database, rows, take
-from monitor_says import NOW, Terminal
+from monitor_says import NOW, ORDER, Terminal, utc
 
 from kiosk_ui.monitor.config import ThresholdSection
 from kiosk_ui.monitor.contract import LEAVES, REASONS, Refused, read
@@ -42,8 +42,8 @@ def valid() -> list[tuple[str, bytes]]:
             terminal.cash("1", 5),
             terminal.alarm("consumableLow"),
         ),
-        *(terminal.advice(), terminal.result("c-1", "succeeded"), terminal.offline()),
-        terminal.says("reported", "ConfigurationReported", {"version": 3, "state": "applied", "active": 3, "reason": "", "at": None}),
+        *(terminal.advice(), terminal.result(ORDER, "succeeded"), terminal.offline()),
+        terminal.says("reported", "ConfigurationReported", {"version": 3, "state": "applied", "active": 3, "reason": "", "at": utc(NOW)}),
     ]
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,16 @@ SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 TOPICS: Mapping[str, frozenset[str]] = {
     "state": frozenset({"ATMDeviceReport"}),
     "telemetry": frozenset({"TelemetryReport"}),
-    "event": frozenset({"GlobalStatusChanged", "DeviceStatusChanged", "CashUnitChanged", "SecurityEvent"}),
+    "event": frozenset(
+        {
+            *("GlobalStatusChanged", "DeviceStatusChanged", "CashUnitChanged", "SecurityEvent"),
+            "ATMFaceVerificationAdvice",
+        }
+    ),
     "alarm": frozenset({"ATMExceptionAdvice"}),
-    "txn": frozenset({"ATMWithdrawalCompletionAdvice"}),
-    "auth": frozenset({"ATMWithdrawalRequest", "ATMInquiryRequest"}),
-    "auth/resp": frozenset({"ATMWithdrawalResponse", "ATMInquiryResponse"}),
+    "txn": frozenset({"ATMWithdrawalCompletionAdvice", "ATMFaceConsentAdvice"}),
+    "auth": frozenset({"ATMWithdrawalRequest", "ATMInquiryRequest", "ATMFaceManagementRequest"}),
+    "auth/resp": frozenset({"ATMWithdrawalResponse", "ATMInquiryResponse", "ATMFaceManagementResponse"}),
     "ack": frozenset({"ATMCompletionAcknowledgement"}),
     "cmd": frozenset({"ATMDeviceControl"}),
     "cmd/resp": frozenset({"ATMDeviceControlResult"}),
@@ -80,13 +86,15 @@ class Recorder:
 
 
 class Listener:
-    """A client of a real broker that listens to all terminals, for as long as the broker is there."""
+    """A client of a real broker that listens to all terminals, for as long as the broker is there. `leaves`: of what is said on these."""
 
-    def __init__(self, url: str, recorder: Recorder) -> None:
+    def __init__(self, url: str, recorder: Recorder, leaves: Sequence[str] = ("#",)) -> None:
         parts = urlsplit(url)
+        self.listens = threading.Event()
         self._recorder = recorder
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="contract", protocol=mqtt.MQTTv5)
-        self._client.on_connect = lambda client, *_: client.subscribe("bank/v1/#", qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe([(f"bank/v1/+/+/{leaf}", 1) for leaf in leaves])
+        self._client.on_subscribe = lambda *_: self.listens.set()
         self._client.on_message = self._on_message
         assert parts.hostname is not None
         self._client.connect(parts.hostname, parts.port or 1883, clean_start=mqtt.MQTT_CLEAN_START_FIRST_ONLY)

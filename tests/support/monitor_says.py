@@ -1,4 +1,4 @@
-"""Messages of terminals as the contract has them (docs/bank-messages.md), made by hand for the monitor's tests."""
+"""Messages of terminals made by hand for the monitor's tests. `says` and what stands on it keep the contract (docs/schemas)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+from contract import fault
+
 NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 CLASSES = {"event": "audit", "cmd/resp": "audit", "alarm": "alarm", "txn": "txn", "telemetry": "telemetry"}
 COUNTS = (
     *("notesMoved", "notesRejected", "dispenses", "jams", "cardReads", "cardErrors", "apduErrors", "receipts", "printerErrors"),
     *("pinBlocks", "pinPadErrors", "faceChecks", "faceErrors", "transactions", "declines", "doubts", "workerRestarts", "linkDrops"),
 )
+ORDER = "00000000-0000-4000-8000-000000000001"
 UNITS = ((10_000, "1"), (5_000, "2"), (2_000, "3"), (1_000, "4"))
 
 
@@ -36,6 +39,13 @@ def unit(name: str, minor: int, count: int, *, initial: int = 200, replenishment
     }
 
 
+def altered(said: tuple[str, bytes], **changes: Any) -> tuple[str, bytes]:
+    """With other data, which need not be of the contract."""
+    message = json.loads(said[1])
+    message["data"] |= changes
+    return said[0], json.dumps(message, ensure_ascii=False).encode()
+
+
 class Terminal:
     """Numbers its messages as an outbox does."""
 
@@ -54,6 +64,12 @@ class Terminal:
         return found | more
 
     def says(self, leaf: str, kind: str, data: dict[str, Any], **more: Any) -> tuple[str, bytes]:
+        said = self.odd(leaf, kind, data, **more)
+        assert not (found := fault(*said)), found
+        return said
+
+    def odd(self, leaf: str, kind: str, data: dict[str, Any], **more: Any) -> tuple[str, bytes]:
+        """What need not be of the contract."""
         return f"{self.base}/{leaf}", json.dumps(self.message(leaf, kind, data, **more), ensure_ascii=False).encode()
 
     def agent(self, **more: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 from contract import Recorder
 from money.play import play
@@ -10,6 +12,7 @@ from money.pool import schedule_of, setting
 from simulators.broker.memory import MemoryBroker, Packet
 
 SEEDS = range(1, 121)
+WITH_FACES = tuple(islice((seed for seed in range(121, 10_000) if schedule_of(seed).face), 40))
 
 
 def test_every_message_of_the_bench_fits_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +23,7 @@ def test_every_message_of_the_bench_fits_the_contract(monkeypatch: pytest.Monkey
         return shipped(broker, packet)
 
     monkeypatch.setattr(MemoryBroker, "_route", route)
-    for seed in SEEDS:
+    for seed in (*SEEDS, *WITH_FACES):
         play(schedule_of(seed), setting())
     assert recorder.faults == []
     told = set(recorder.seen)
@@ -28,4 +31,6 @@ def test_every_message_of_the_bench_fits_the_contract(monkeypatch: pytest.Monkey
         *("state ATMDeviceReport", "telemetry TelemetryReport", "event GlobalStatusChanged", "event DeviceStatusChanged"),
         *("event CashUnitChanged", "alarm ATMExceptionAdvice", "txn ATMWithdrawalCompletionAdvice", "auth ATMWithdrawalRequest"),
         *("auth ATMInquiryRequest", "auth/resp ATMWithdrawalResponse", "auth/resp ATMInquiryResponse", "ack ATMCompletionAcknowledgement"),
+        *("auth ATMFaceManagementRequest", "auth/resp ATMFaceManagementResponse"),
+        *("txn ATMFaceConsentAdvice", "event ATMFaceVerificationAdvice"),
     }, told

@@ -106,7 +106,10 @@ def test_what_was_out_of_service_before_need_not_be_in_service_after(bench: Flee
         ({"cash": {"unit": []}}, "cash.unit cannot be set from afar"),
         ({"bank": {"url": "mqtt://127.0.0.1:1"}}, "bank cannot be set from afar"),
         ({"centre": {"key": []}}, "centre cannot be set from afar"),
-        ({"face": {"threshold": "0.6"}}, "face.threshold must be a distance of 0.2 to 0.5"),
+        ({"face": {"accept": "0.3"}}, "face: the face threshold 'accept' is 0.3: with this model it must be at least 0.433"),
+        ({"face": {"accept": "0.5", "ask_again": "0.6"}}, "face: the face threshold 'ask_again' is 0.6: it must be above 0 and not above"),
+        ({"face": {"high_security_accept": "0.6"}}, "face.high_security_accept and face.high_security_from_minor belong together"),
+        ({"face": {"challenge_turns": 1}}, "face.challenge_turns cannot be set from afar"),
         ({"face": {"camera": "1"}}, "face.camera cannot be set from afar"),
         ({"timeouts": {"input_s": "soon"}}, "timeouts.input_s must be a number"),
         ({"timeouts": []}, "timeouts cannot be set from afar"),
@@ -138,7 +141,7 @@ def test_forged_replayed_and_anothers(bench: FleetBench) -> None:
     assert reason() == "unknownKey"
     desire(bench, 0, LIMIT)
     assert reason() == "malformed"
-    desire(bench, 4, {"face": {"threshold": "0.4"}}, colour="red")
+    desire(bench, 4, {"face": {"accept": "0.44"}}, colour="red")
     assert reason() == "malformed"
     desire(bench, 4, {"timeouts": {"input_s": 10**400}})
     assert reason() == "malformed"
@@ -156,7 +159,7 @@ def test_forged_replayed_and_anothers(bench: FleetBench) -> None:
 
 def test_numbers_with_a_fraction_are_signed_as_text() -> None:
     with pytest.raises(ValueError, match="whole numbers"):
-        canonical({"face": {"threshold": 0.4}})
+        canonical({"face": {"accept": 0.44}})
 
 
 def test_a_damaged_memory_is_set_aside_and_the_terminal_starts(bench: FleetBench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +172,7 @@ def test_a_damaged_memory_is_set_aside_and_the_terminal_starts(bench: FleetBench
 
 def test_a_good_version_that_the_file_does_not_fit_any_more_is_dropped(bench: FleetBench, capsys: pytest.CaptureFixture[str]) -> None:
     path = desired_file.path_of(bench.start.config)
-    desired_file.write(path, Memory(good=Version(7, {"face": {"threshold": "0.4"}}), newest=7))
+    desired_file.write(path, Memory(good=Version(7, {"face": {"accept": "0.44"}}), newest=7))
     assert desired_file.start(bench.world.file).memory.active.version == 7
     text = bench.world.file.read_text(encoding="utf-8")
     bench.world.file.write_text(text.split("[face]")[0], encoding="utf-8")

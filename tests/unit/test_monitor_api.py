@@ -240,7 +240,7 @@ def test_taking_out_of_service_needs_two_people_one_of_them_a_supervisor(centre:
 
 
 def test_a_configuration_is_versioned_signed_and_the_supervisors(centre: Centre, olga: Client, sam: Client) -> None:
-    body = {"configuration": {"fleet": {"telemetry_s": 30}, "face": {"threshold": "0.43"}}, "reason": "a trial"}
+    body = {"configuration": {"fleet": {"telemetry_s": 30}, "face": {"accept": "0.44"}}, "reason": "a trial"}
     assert olga.post("terminals/T0003/configuration", body)[0] == 403
     status, found = sam.post("terminals/T0003/configuration", body)
     assert status == 201 and found["version"] == 2, "the terminal says that it has version 1"
@@ -255,7 +255,7 @@ def test_a_configuration_is_versioned_signed_and_the_supervisors(centre: Centre,
         {"bank": {"url": "x"}},
         {"fleet": 5},
         {"cash": {"presets_minor": []}},
-        {"face": {"threshold": 0.43}},
+        {"face": {"accept": 0.44}},
         {"cash": {"x": 1}},
         [],
     ):

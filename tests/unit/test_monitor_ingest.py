@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from monitor_database import counters, new_database, picture, rows, take
-from monitor_says import NOW, Terminal
+from monitor_says import NOW, ORDER, Terminal, altered
 from postgres import Postgres, binaries
 
 from kiosk_ui.monitor.database import Database
@@ -142,15 +142,15 @@ BAD: list[tuple[str, Any]] = [
     ("notOurTopic", lambda t: ("bank/v1/B001/T0001/elsewhere", b"{}")),
     ("notOurTopic", lambda t: ("bank/v1/B001/T\x00/event", b"{}")),
     ("badEnvelope", lambda t: (f"{t.base}/event", b"[]")),
-    ("unknownVersion", lambda t: t.says("event", "X", {}, specversion="2.0")),
-    ("unknownVersion", lambda t: t.says("event", "X", {}, dataschema="elsewhere")),
-    ("wrongSource", lambda t: t.says("event", "X", {}, source="bank/v1/B001/T0002")),
-    ("badNumber", lambda t: t.says("event", "X", {}, seq=0)),
-    ("badNumber", lambda t: t.says("event", "X", {}, epoch=2**60)),
-    ("badEnvelope", lambda t: t.says("event", "X", {}, time="yesterday")),
-    ("unknownType", lambda t: t.says("state", "Y", {"state": "online"})),
-    ("badData", lambda t: t.says("state", "ATMDeviceReport", {"state": "asleep"})),
-    ("badData", lambda t: t.says("state", "ATMDeviceReport", {"state": "online", "cashUnits": [{"unit": "1", "count": "9"}]})),
+    ("unknownVersion", lambda t: t.odd("event", "X", {}, specversion="2.0")),
+    ("unknownVersion", lambda t: t.odd("event", "X", {}, dataschema="elsewhere")),
+    ("wrongSource", lambda t: t.odd("event", "X", {}, source="bank/v1/B001/T0002")),
+    ("badNumber", lambda t: t.odd("event", "X", {}, seq=0)),
+    ("badNumber", lambda t: t.odd("event", "X", {}, epoch=2**60)),
+    ("badEnvelope", lambda t: t.odd("event", "X", {}, time="yesterday")),
+    ("unknownType", lambda t: t.odd("state", "Y", {"state": "online"})),
+    ("badData", lambda t: t.odd("state", "ATMDeviceReport", {"state": "asleep"})),
+    ("badData", lambda t: t.odd("state", "ATMDeviceReport", {"state": "online", "cashUnits": [{"unit": "1", "count": "9"}]})),
 ]
 
 
@@ -165,13 +165,13 @@ def test_what_cannot_be_read_is_refused_counted_and_kept(reason: str, make: Any,
 @pytest.mark.parametrize(
     ("reason", "make"),
     [
-        ("unknownVersion", lambda t: t.says("event", "DeviceStatusChanged", {}, dataschema="smart-branch:deviceStatusChanged:2")),
-        ("badData", lambda t: t.says("event", "DeviceStatusChanged", {"device": "printer"})),
-        ("badData", lambda t: t.alarm("consumableLow", severity="loud")),
+        ("unknownVersion", lambda t: t.odd("event", "DeviceStatusChanged", {}, dataschema="smart-branch:deviceStatusChanged:2")),
+        ("badData", lambda t: t.odd("event", "DeviceStatusChanged", {"device": "printer"})),
+        ("badData", lambda t: altered(t.alarm("consumableLow"), severity="loud")),
         ("wrongTerminal", lambda t: t.alarm("consumableLow", alarmId="T0002/consumableLow/-/1")),
-        ("unknownType", lambda t: t.says("alarm", "Noise", {})),
-        ("unknownCommand", lambda t: t.result("nobody-sent-this", "succeeded")),
-        ("unknownType", lambda t: t.says("cmd/resp", "DeviceStatusChanged", {})),
+        ("unknownType", lambda t: t.odd("alarm", "Noise", {})),
+        ("unknownCommand", lambda t: t.result(ORDER, "succeeded")),
+        ("unknownType", lambda t: t.odd("cmd/resp", "DeviceStatusChanged", {})),
     ],
 )
 def test_a_numbered_message_that_cannot_be_applied_is_kept_and_acknowledged(reason: str, make: Any, database: Database) -> None:
@@ -191,16 +191,19 @@ def test_a_number_used_again_with_another_content_is_kept_not_applied(database: 
 
 def test_text_that_no_database_likes_is_stored(database: Database) -> None:
     terminal = Terminal()
-    topic, payload = terminal.says("event", "SecurityEvent", {"nul": "\x00", "text": "口令"})
+    topic, payload = terminal.odd("event", "SecurityEvent", {"nul": "\x00", "text": "口令"})
     payload = payload.replace("口令".encode(), b'\\ud800"'[:-1])
     assert [ack.upto for ack in take(database, [(topic, payload), ("bank/v1/\x00\ud7ff/x", b"\x00\xff")]).acks] == [1]
     assert json.loads(rows(database, EVENT)[0]["data"]) == {"nul": "\x00", "text": "\ud800"}
     assert rows(database, REFUSAL)[0]["reason"] == "notOurTopic"
 
 
+DONE = {"service": "inService", "reasons": []}
+
+
 def command(database: Database, **more: Any) -> None:
     values = {
-        "command_id": "c-1",
+        "command_id": ORDER,
         "terminal": "T0001",
         "branch": "B001",
         "command": "status",
@@ -216,19 +219,19 @@ def command(database: Database, **more: Any) -> None:
 def test_only_the_terminals_own_word_makes_a_command_delivered_or_more(database: Database) -> None:
     command(database)
     terminal = Terminal()
-    take(database, [terminal.result("c-1", "received")])
+    take(database, [terminal.result(ORDER, "received")])
     assert rows(database, COMMAND)[0]["state"] == "delivered"
-    done = terminal.result("c-1", "succeeded", result="SUCC", data={"free": 7})
-    late = terminal.result("c-1", "executing")
+    done = terminal.result(ORDER, "succeeded", result="SUCC", data=DONE)
+    late = terminal.result(ORDER, "executing")
     take(database, [late])
     take(database, [done])
     row = rows(database, COMMAND)[0]
-    assert (row["state"], row["result"], json.loads(row["result_data"])) == ("succeeded", "SUCC", {"free": 7})
+    assert (row["state"], row["result"], json.loads(row["result_data"])) == ("succeeded", "SUCC", DONE)
 
 
 def test_another_terminal_cannot_answer_a_command(database: Database) -> None:
     command(database)
-    take(database, [Terminal("T0002").result("c-1", "succeeded")])
+    take(database, [Terminal("T0002").result(ORDER, "succeeded")])
     assert rows(database, COMMAND)[0]["state"] == "sent"
     assert rows(database, REFUSAL)[0]["reason"] == "wrongTerminal"
 

@@ -83,7 +83,7 @@ def test_grades() -> None:
     assert grade(terminal.state(service="outOfService", reasons=[])) == ("fault", ("outOfService",))
     assert grade(terminal.state(service="outOfService", reasons=["outOfServiceByOperator"])) == ("attention", ("outOfServiceByOperator",))
     assert grade(terminal.state(at=NOW - 9), terminal.cash("1", 3, replenishment="low")) == ("attention", ("cash.low",))
-    assert grade(terminal.state(latched={"transactionId": "x", "cause": "y"}))[0] == "fault"
+    assert grade(terminal.state(latched={"transactionId": "T0001-00000001", "cause": "outcomeUnknown"}))[0] == "fault"
     assert grade(terminal.state(), worst="critical") == ("fault", ("criticalAlarm",))
     assert grade(terminal.state(), worst="minor") == ("attention", ("minorAlarm",))
     late = terminal.agent(certificateDaysLeft=9, clockOffsetMs=-60_000)

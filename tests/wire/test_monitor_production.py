@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contract import message_fault
 from monitor_database import rows
 from monitor_outbox import until
 from monitor_process import Browserless, MonitorProcess, add_people, cli, configuration
@@ -49,12 +50,14 @@ def test_through_the_production_broker_it_hears_acknowledges_and_commands(tmp_pa
             for said in (terminal.state(), terminal.cash("1", 7)):
                 assert wire.publish(*said) == 0
             acknowledged = json.loads(wire.heard.get(timeout=PATIENCE_S))
+            assert message_fault(acknowledged) == ""
             assert acknowledged["data"] == {"class": "audit", "epoch": 1, "upto": 1}
             assert [row["seq"] for row in rows(database, EVENT)] == [1]
             sam = Browserless(monitor.url, "sam")
             until(lambda: rows(database, TERMINAL) and sam.get("terminals")["total"] == 1)
             assert sam.post("commands", {"terminal": "T0001", "command": "status", "reason": "is it there?"})[0] == 201
-            assert json.loads(wire.heard.get(timeout=PATIENCE_S))["data"]["command"] == "status"
+            ordered = json.loads(wire.heard.get(timeout=PATIENCE_S))
+            assert message_fault(ordered) == "" and ordered["data"]["command"] == "status"
             assert until(lambda: sam.get("commands")["commands"][0]["state"] == "sent")
     finally:
         monitor.stop()

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import Listener, Recorder
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from monitor_database import counters, picture, rows
-from monitor_outbox import Outboxes, Wire, until
+from monitor_outbox import WITHIN_S, Outboxes, Wire, until
 from monitor_process import Browserless, MonitorProcess, add_people, cli, configuration
 from monitor_says import Terminal
 from postgres import Postgres, binaries
@@ -30,13 +31,23 @@ pytestmark = [
     pytest.mark.wire,
     pytest.mark.skipif(not shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin"), reason="no mosquitto"),
 ]
+SAID_BY_A_CENTRE = ("ack", "cmd", "desired")
 KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(not binaries(), reason="no postgresql"))]
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def lonely_broker(tmp_path: Path) -> Iterator[Broker]:
     with start_broker(tmp_path / "broker", kind="mosquitto") as found:
         yield found
+
+
+@pytest.fixture
+def broker(lonely_broker: Broker, contract_kept: Recorder) -> Iterator[Broker]:
+    """What the monitor says on it is held against the contract."""
+    listener = Listener(lonely_broker.url, contract_kept, SAID_BY_A_CENTRE)
+    assert listener.listens.wait(WITHIN_S)
+    yield lonely_broker
+    listener.close()
 
 
 class Centre:
@@ -141,7 +152,7 @@ def test_bad_messages_stop_no_worker(small: Centre, wire: Wire) -> None:
     assert picture(small.database)["units"]["1"]["count"] == 5
 
 
-def test_a_command_goes_out_signed_and_its_result_comes_back(small: Centre, wire: Wire) -> None:
+def test_a_command_goes_out_signed_and_its_result_comes_back(small: Centre, wire: Wire, contract_kept: Recorder) -> None:
     add_people(small.config)
     terminal = Terminal(now=now_ms())
     wire.publish(terminal.state())
@@ -164,12 +175,15 @@ def test_a_command_goes_out_signed_and_its_result_comes_back(small: Centre, wire
     outboxes = Outboxes(wire)
     outboxes.add(terminal.result(data["commandId"], "executing"))
     until(lambda: state() == "delivered")
-    outboxes.add(terminal.result(data["commandId"], "succeeded", result="SUCC", data={"service": "inService"}))
+    outboxes.add(terminal.result(data["commandId"], "succeeded", result="SUCC", data={"service": "inService", "reasons": []}))
     until(lambda: state() == "succeeded")
     outboxes.deliver()
+    until(lambda: {"cmd ATMDeviceControl", "ack ATMCompletionAcknowledgement"} <= contract_kept.seen.keys())
 
 
-def test_a_desired_configuration_is_kept_by_the_broker_for_a_terminal_that_is_away(small: Centre, broker: Broker, wire: Wire) -> None:
+def test_a_desired_configuration_is_kept_by_the_broker_for_a_terminal_that_is_away(
+    small: Centre, broker: Broker, wire: Wire, contract_kept: Recorder
+) -> None:
     add_people(small.config)
     wire.publish(Terminal(now=now_ms()).state())
     until(lambda: rows(small.database, TERMINAL))
@@ -186,13 +200,15 @@ def test_a_desired_configuration_is_kept_by_the_broker_for_a_terminal_that_is_aw
     signed = {name: value for name, value in message["data"].items() if name != "signature"}
     text = json.dumps(signed, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     small.public.verify(bytes.fromhex(message["data"]["signature"]), b"smart-branch/desired/v1\n" + text)
+    until(lambda: contract_kept.seen["desired ConfigurationDesired"])
 
 
-def test_a_command_for_a_terminal_that_is_not_there_waits_and_expires(tmp_path: Path, broker: Broker) -> None:
-    centre = Centre(tmp_path, broker)
+def test_a_command_for_a_terminal_that_is_not_there_waits_and_expires(tmp_path: Path, lonely_broker: Broker) -> None:
+    """The broker says that nobody listens."""
+    centre = Centre(tmp_path, lonely_broker)
     try:
         add_people(centre.config)
-        wire = Wire(broker.url)
+        wire = Wire(lonely_broker.url)
         terminal = Terminal(now=now_ms())
         wire.publish(terminal.state())
         until(lambda: rows(centre.database, TERMINAL))

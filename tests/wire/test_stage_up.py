@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import select
@@ -12,8 +13,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from monitor_outbox import until
+from monitor_outbox import Wire, until
 from monitor_process import Browserless
+
+from simulators.stage import up
 
 pytestmark = pytest.mark.wire
 ROOT = Path(__file__).parents[2]
@@ -73,6 +76,8 @@ def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory)
     for line in process.stdout:
         if match := re.match(r"\s+(kiosk|bench)\s+(http://\S+)", line):
             urls[match[1]] = match[2]
+        if match := re.match(r"\s+broker\s+\w+ at (\S+)", line):
+            wire = Wire(match[1], "listener")
         if "Ctrl-C" in line:
             break
     for name, url in urls.items():
@@ -84,8 +89,16 @@ def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory)
     assert monitor, line
     centre = Browserless(*monitor.groups())
     until(lambda: [(one["terminal"], one["link"]) for one in centre.get("terminals")["terminals"]] == [("T0001", "online")])
+    acknowledged = {"txn": 0, "audit": 0, "alarm": 0}
+    while not acknowledged["audit"]:
+        topic, message = wire.heard.get(timeout=60)
+        acknowledged[message["data"]["class"]] += topic == "bank/v1/B001/T0001/ack"
+    wire.close()
     family = family_of(mark) - {mark}
     assert len(family) > 8
+    commands = [Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in family]
+    bank = next(one for one in commands if "simulators.bank" in one)
+    assert bank[bank.index("--acknowledges") + 1] == "txn", "it was the monitor that acknowledged"
     agent = next(pid for pid in family if b"terminal.toml" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(agent, signal.SIGKILL)
     assert "starting it again" in next(line for line in process.stdout if "agent ended" in line)
@@ -95,6 +108,16 @@ def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory)
         wait_for_the_end_of(pid)
     assert not family_of(mark) - {mark}
     process.stdout.close()
+
+
+def test_who_acknowledges_without_a_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = argparse.Namespace(faces=None, broker=None)
+    assert up.options_of(arguments, 1, 2, monitored=True).bank_acknowledges == "txn"
+    assert up.options_of(arguments, 1, 2, monitored=False).bank_acknowledges == "txn,audit,alarm"
+    assert up.can_be_monitored("mqtt://broker.bank.example")
+    for kind, can_be in (("mosquitto", True), ("iotcore", False)):
+        monkeypatch.setattr(up, "available_kind", lambda kind=kind: kind)
+        assert up.can_be_monitored(None) is can_be
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def armed(ports: Any, points: KillPoints) -> Any:
     """The same ports, each with its points."""
     import dataclasses
 
-    def record(entries: Any, outgoing: Any = ()) -> str:
+    def record(entries: Any, *rest: Any) -> str:
         return "command Record:" + ",".join(entry.kind for entry in entries)
 
     def pid_of(target: str) -> int | None:
