@@ -11,6 +11,7 @@ from contract import validator
 from drivers.devices.camera import CameraState
 from kiosk_ui.monitor.desired import SETTINGS as CENTRES_SETTINGS
 from simulators.bank.verify import RESPONSE_CODES
+from terminal.adapters.sealing import OPEN_KINDS
 from terminal.core.facing import audited
 from terminal.core.model import FaceEvidence
 from terminal.face import bands, challenge, liveness, tracking, turns
@@ -60,6 +61,12 @@ def test_a_look_as_the_core_tells_it(evidence: FaceEvidence) -> None:
     assert list(within.iter_errors(dict(advice.data))) == []
     assert list(within.iter_errors({**advice.data, "evidence": asdict(evidence)})), "the names of the code are not the contract's"
     assert list(within.iter_errors({**advice.data, "picture": ""}))
+
+
+def test_what_a_range_of_the_journal_may_tell() -> None:
+    machine, other = validator("ATMDeviceControlResult").schema["$defs"]["journalEntry"]["oneOf"]
+    assert set(machine["properties"]["kind"]["enum"]) == OPEN_KINDS and machine["properties"]["transactionId"] == {"type": "null"}
+    assert other["properties"]["data"] == {"type": "null"}
 
 
 def test_the_reasons_of_a_decision() -> None:

@@ -35,7 +35,7 @@ export function journalPart(commands) {
   if (!brought) return nothing;
   const rows = [...brought.resultData.entries].reverse().map(
     (one) => html`<tr><td>${typeof one.at === "string" ? moment(Date.parse(one.at), { seconds: true }) : "–"}</td><th scope="row">${String(one.kind ?? "")}</th>
-      <td class="what">${one.transactionId ? `${one.transactionId} ` : ""}${JSON.stringify(one.data ?? {}).slice(0, 200)}</td><td class="soft">${String(one.seq ?? "")}</td></tr>`,
+      <td class="what">${one.transactionId ? `${one.transactionId} ` : ""}${one.data ? JSON.stringify(one.data).slice(0, 200) : "–"}</td><td class="soft">${String(one.seq ?? "")}</td></tr>`,
   );
   return html`<section class="panel" aria-labelledby="journal"><h2 id="journal">${t("journal")} <span class="soft">${t("journal.of", { at: moment(brought.stateAt) })}</span></h2>
     ${table(t("journal"), ["at", "event", "what", "number"].map((name) => t(`column.${name}`)), rows, "tail")}</section>`;
