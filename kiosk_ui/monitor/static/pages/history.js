@@ -17,6 +17,8 @@ function short(one) {
   }
   if (one.type === "GlobalStatusChanged") return `${code("service", data.globalStatus)} ${(data.reasons ?? []).map((reason) => code("why", reason)).join(", ")}`;
   if (one.type === "SecurityEvent") return `${code("security", data.event)} ${data.command ? code("command", data.command) : ""} ${code("reason", data.reason)}`;
+  if (one.type === "ATMFaceConsentAdvice") return `${data.transactionId}: ${code("consent", data.consent)}`;
+  if (one.type === "ATMFaceVerificationAdvice") return `${data.transactionId}: ${code("facePurpose", data.purpose)}, ${code("faceDecision", data.decision)}`;
   const text = JSON.stringify(data);
   return text.length > 160 ? `${text.slice(0, 160)}…` : text;
 }
