@@ -136,18 +136,19 @@ class BankHost:
             self._quarantine(leaf, found, "this epoch and seq came before with another content", now)
         elif news == "new" and kind == "txn":
             try:
-                if found.type != ADVICE:
-                    raise Malformed(f"type: on txn {ADVICE}")
-                self._completion.apply(found, self._authorisation.day(now), now)
-            except Malformed as error:
-                self._quarantine(leaf, found, str(error), now)
-        elif news == "new" and found.type == CONSENT:
-            try:
-                self.face_management.apply(found, now)
+                self._apply(found, now)
             except Malformed as error:
                 self._quarantine(leaf, found, str(error), now)
         upto = self.inbox.acknowledge(found.terminal, kind, found.epoch)
         return [("ack", self.ack(found.base, kind, found.epoch, upto, now))] if upto and kind in self.acknowledges else []
+
+    def _apply(self, found: Envelope, now: datetime) -> None:
+        if found.type == ADVICE:
+            self._completion.apply(found, self._authorisation.day(now), now)
+        elif found.type == CONSENT:
+            self.face_management.apply(found, now)
+        else:
+            raise Malformed(f"type: on txn {ADVICE} or {CONSENT}")
 
     @staticmethod
     def ack(base: str, kind: str, epoch: int, upto: int, now: datetime) -> Message:

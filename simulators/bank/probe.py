@@ -137,11 +137,11 @@ class Probe:
         return self.face_service(card, number, now, "enrol", consent=said, template=template)
 
     def consent(self, number: int, what: str, seq: int, now: datetime, **more: Any) -> Message:
-        """ATMFaceConsentAdvice on `event`."""
+        """ATMFaceConsentAdvice on `txn`."""
         identity = self.transaction_id(number)
         given = {"consentId": f"{identity}-C1", "version": "1", "language": "zh"} if what == "given" else {"consentId": ""}
         data = {"transactionId": identity, "consent": what, **given, **more}
-        return self.message("ATMFaceConsentAdvice", data, now, epoch=1, seq=seq, leaf="audit")
+        return self.message("ATMFaceConsentAdvice", data, now, epoch=1, seq=seq, leaf="txn")
 
     def withdrawal(self, card: str, minor: int, number: int, now: datetime, *, attempt: int = 1, pin: str | None = None) -> Message:
         identity = self.transaction_id(number)

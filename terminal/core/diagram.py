@@ -1,6 +1,6 @@
 """The session's diagram, made from its table: `python -m terminal.core.diagram` prints a Mermaid stateDiagram-v2.
 
-A test compares docs/session.md (and the README, where it has the block) with this text: the picture cannot lie.
+A test compares docs/session.md and the README (which leaves the face services out) with this text: the picture cannot lie.
 """
 
 from __future__ import annotations
@@ -12,22 +12,30 @@ BEGIN, END = "<!-- diagram -->", "<!-- /diagram -->"
 SESSION_ENDS = frozenset(RESTING)
 
 
-def edges() -> dict[tuple[Phase, Phase], list[str]]:
+FACE_SERVICES = frozenset(
+    (
+        *(Phase.OPENING_FACE_SERVICE, Phase.CHOOSING_FACE_SERVICE, Phase.CONSENTING, Phase.ENROLLING_FACE, Phase.STORING_FACE),
+        *(Phase.CONFIRMING_REVOCATION, Phase.REVOKING_FACE, Phase.FACE_SERVICE_DONE, Phase.PRINTING_CONFIRMATION),
+    )
+)
+
+
+def edges(without: frozenset[Phase] = frozenset()) -> dict[tuple[Phase, Phase], list[str]]:
     """(from, to) -> the events that may lead there, in the table's order; staying where one is is not drawn."""
     found: dict[tuple[Phase, Phase], list[str]] = {}
     for (phase, event), row in TRANSITIONS.items():
         for target in row.targets:
-            if target is not phase:
+            if target is not phase and not {phase, target} & without:
                 found.setdefault((phase, target), []).append(event.__name__)
     return found
 
 
-def mermaid() -> str:
+def mermaid(without: frozenset[Phase] = frozenset()) -> str:
     """The resting phases that a session may end in are drawn as one state, `resting`, unless a phase leads to some of them only."""
     lines = ["stateDiagram-v2", "    direction TB", "    [*] --> unknown", "    state resting {"]
     lines += [f"        {phase.value}" for phase in RESTING]
     lines.append("    }")
-    drawn = edges()
+    drawn = edges(without)
     for phase in Phase:
         ends = {target: names for (source, target), names in drawn.items() if source is phase and target in SESSION_ENDS}
         together = set(ends) == SESSION_ENDS and len({tuple(names) for names in ends.values()}) == 1
@@ -49,9 +57,9 @@ def mermaid() -> str:
     return "\n".join(lines) + "\n"
 
 
-def block() -> str:
+def block(without: frozenset[Phase] = frozenset()) -> str:
     """What stands between the markers of a document, markers included."""
-    return f"{BEGIN}\n```mermaid\n{mermaid()}```\n{END}"
+    return f"{BEGIN}\n```mermaid\n{mermaid(without)}```\n{END}"
 
 
 if __name__ == "__main__":

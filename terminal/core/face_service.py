@@ -198,7 +198,7 @@ def consent(state: State, consent_id: str, what: str, **data: Any) -> Record:
     said = {"consentId": consent_id, "consent": what, **data}
     terms = {"controller": state.config.face_controller, "retentionMonths": state.config.face_retention_months} if what == "given" else {}
     entry = Entry("faceConsent", identity, {**said, **terms, "maskedPan": card_of(state).masked_pan})
-    return Record((entry,), (Outgoing("audit", "ATMFaceConsentAdvice", {"transactionId": identity, **said, **terms}),))
+    return Record((entry,), (Outgoing("txn", "ATMFaceConsentAdvice", {"transactionId": identity, **said, **terms}),))
 
 
 def on_enrolling_press(state: State, event: Pressed) -> Step:

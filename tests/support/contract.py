@@ -26,11 +26,11 @@ TOPICS: Mapping[str, frozenset[str]] = {
     "event": frozenset(
         {
             *("GlobalStatusChanged", "DeviceStatusChanged", "CashUnitChanged", "SecurityEvent"),
-            *("ATMFaceConsentAdvice", "ATMFaceVerificationAdvice"),
+            "ATMFaceVerificationAdvice",
         }
     ),
     "alarm": frozenset({"ATMExceptionAdvice"}),
-    "txn": frozenset({"ATMWithdrawalCompletionAdvice"}),
+    "txn": frozenset({"ATMWithdrawalCompletionAdvice", "ATMFaceConsentAdvice"}),
     "auth": frozenset({"ATMWithdrawalRequest", "ATMInquiryRequest", "ATMFaceManagementRequest"}),
     "auth/resp": frozenset({"ATMWithdrawalResponse", "ATMInquiryResponse", "ATMFaceManagementResponse"}),
     "ack": frozenset({"ATMCompletionAcknowledgement"}),

@@ -77,7 +77,7 @@ class Branch:
 
     def advises(self, number: int, what: str, now: datetime = NOW, **more: Any) -> int:
         self.seq += 1
-        [(leaf, answer)] = self.host.handle("event", self.probe.consent(number, what, self.seq, now, **more), now)
+        [(leaf, answer)] = self.host.handle("txn", self.probe.consent(number, what, self.seq, now, **more), now)
         assert leaf == "ack"
         upto: int = answer["data"]["upto"]
         return upto

@@ -32,5 +32,5 @@ def test_every_message_of_the_bench_fits_the_contract(monkeypatch: pytest.Monkey
         *("event CashUnitChanged", "alarm ATMExceptionAdvice", "txn ATMWithdrawalCompletionAdvice", "auth ATMWithdrawalRequest"),
         *("auth ATMInquiryRequest", "auth/resp ATMWithdrawalResponse", "auth/resp ATMInquiryResponse", "ack ATMCompletionAcknowledgement"),
         *("auth ATMFaceManagementRequest", "auth/resp ATMFaceManagementResponse"),
-        *("event ATMFaceConsentAdvice", "event ATMFaceVerificationAdvice"),
+        *("txn ATMFaceConsentAdvice", "event ATMFaceVerificationAdvice"),
     }, told

@@ -107,7 +107,7 @@ def test_what_was_agreed_to_is_recorded_before_the_camera_opens() -> None:
         "Example Bank",
         6,
     )
-    assert record.outgoing[0].klass == "audit" and "maskedPan" not in record.outgoing[0].data and PAN not in repr(record)
+    assert record.outgoing[0].klass == "txn" and "maskedPan" not in record.outgoing[0].data and PAN not in repr(record)
 
 
 def test_a_disk_that_refuses_the_consent_keeps_the_camera_shut() -> None:

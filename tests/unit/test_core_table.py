@@ -414,7 +414,7 @@ def test_the_document_shows_the_table() -> None:
     assert diagram.block() in (root / "docs/session.md").read_text(encoding="utf-8"), "run: python -m terminal.core.diagram"
     readme = root / "README.md"
     if readme.exists() and diagram.BEGIN in (text := readme.read_text(encoding="utf-8")):
-        assert diagram.block() in text
+        assert diagram.block(diagram.FACE_SERVICES) in text
 
 
 def test_the_diagram_has_every_phase_and_every_event_of_the_table() -> None:
