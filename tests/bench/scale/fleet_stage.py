@@ -25,7 +25,7 @@ PATIENCE_S = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Share of a core (1.0 is one) and resident MiB of the broker, the ingest workers, the monitor's server, the database, this generator."""
+    """Cores used and resident MiB: of the broker, the ingest workers, the monitor's server, its database, this generator."""
 
     cpu: dict[str, float]
     mib: dict[str, float]
@@ -45,7 +45,7 @@ class Steady:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """`txn_s` and `telemetry_s`: p99 over terminals, from each one's own connection until the last of that class that had gathered was through."""
+    """`txn_s`, `telemetry_s`: p99 over terminals, from each one's own connection until all that had gathered of that class was through."""
 
     terminals: int
     back: int

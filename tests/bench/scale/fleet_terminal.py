@@ -1,7 +1,9 @@
-"""A light terminal of the fleet bench: the product's own outbox, shipper, back-off and reading of acknowledgements, without thread, disk or devices.
+"""A light terminal of the fleet bench: the product's own outbox, shipper, back-off and reading of acknowledgements, without thread, disk
+or devices.
 
-Its outbox is the real one on an SQLite database in memory: 5,000 disks would measure the disk. What it notes: how long each `audit` and `alarm` row took from
-its storing to the monitor's acknowledgement (which follows the commit of its effect), when it was connected again, and what it sent first.
+Its outbox is the real one on an SQLite database in memory: 5,000 disks would measure the disk. What it notes: how long each `audit` and
+`alarm` row took from its storing to the monitor's acknowledgement (which follows the commit of its effect), when it was connected
+again, and what it sent first.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ BRANCHES = 500
 HEAD = (1, hashlib.sha256(b"light").hexdigest())
 ALARM_SHARE = 0.02
 NEVER = float("inf")
+PRODUCT = ShippingPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Rhythm:
     customer_s: float = 108.0
     base_backoff_s: float = 1.0
     max_backoff_s: float = 300.0
-    shipping: ShippingPolicy = ShippingPolicy()
+    shipping: ShippingPolicy = PRODUCT
 
 
 @dataclass(slots=True)
