@@ -106,9 +106,8 @@ class FleetStage:
         until = time.monotonic() + PATIENCE_S
 
         def done() -> bool:
-            waiting = sum(one.waiting for one in self.terminals)
-            self._tell(f"{waiting:,} events wait")
-            return waiting <= most or time.monotonic() > until
+            self._tell(f"{self.figures.waiting:,} events wait")
+            return self.figures.waiting <= most or time.monotonic() > until
 
         self.loop.run(done)
 
