@@ -1,4 +1,4 @@
-"""The two benches of scale, tiny: what they measure is for their own machine, what they judge holds here as well. And the simulated fleet."""
+"""The two benches of scale, tiny: what they measure is for their own machine, what they judge holds here too. And the simulated fleet."""
 
 from __future__ import annotations
 
