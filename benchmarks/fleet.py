@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "bench"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scale.fleet_stage import FleetStage, Outage, Steady
+from scale.fleet_stage import Burst, FleetStage, Outage, Steady
 from scale.fleet_terminal import Rhythm
 from scale.setting import Progress, rounded, setting
 
@@ -34,7 +34,7 @@ def arguments_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--terminals", type=int, default=5_000)
     parser.add_argument("--seconds", type=float, default=60.0, help="measured for each number of workers")
     parser.add_argument("--workers", default="1,2,4", help="numbers of ingest workers, one after another (default: %(default)s)")
-    parser.add_argument("--burst", type=int, default=3, help="customers at every terminal in one moment; 0: no burst")
+    parser.add_argument("--burst", type=int, default=1, help="customers at every terminal in one moment; 0: no burst")
     parser.add_argument("--postgresql", action="store_true", help="the monitor's database (default: SQLite)")
     parser.add_argument("--outage-s", type=float, default=30.0, help="0: no outage")
     parser.add_argument("--accept-per-s", type=float, default=200.0)
@@ -49,12 +49,12 @@ def arguments_of(argv: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def told(one: Steady, burst: float | None) -> dict[str, Any]:
+def told(one: Steady, burst: Burst | None) -> dict[str, Any]:
     return {
         "workers": one.workers, "connected": one.connected, "messages_per_s": round(one.messages_per_s, 1),
         "acknowledged": one.acknowledged,
         "lag_ms": {"p50": rounded(one.lag_ms_p50), "p99": rounded(one.lag_ms_p99)}, "cpu": one.load.cpu, "mib": one.load.mib,
-        "burst_per_s": None if burst is None else round(burst),
+        "burst": None if burst is None else {"messages": burst.messages, "per_s": round(burst.per_s), "cpu_us": burst.cpu_us},
     }  # fmt: skip
 
 
@@ -64,7 +64,10 @@ def say_steady(tell: Progress, row: dict[str, Any]) -> None:
     lag = row["lag_ms"]
     tell.say(f"{row['workers']} workers: {row['connected']:,} connected, {row['messages_per_s']:.0f} messages/s")
     tell.say(f"  lag p50 {lag['p50']} ms, p99 {lag['p99']} ms, n = {row['acknowledged']:,}")
-    tell.say(f"  cores: {cpu}; MiB: {mib}; a burst at {row['burst_per_s'] or '-'} messages/s")
+    tell.say(f"  cores: {cpu}; MiB: {mib}")
+    if burst := row["burst"]:
+        used = ", ".join(f"{name} {value}" for name, value in burst["cpu_us"].items())
+        tell.say(f"  a burst of {burst['messages']:,}: {burst['per_s']:,} messages/s; processor time for one, in us: {used}")
 
 
 def say_outage(tell: Progress, one: Outage) -> None:
