@@ -75,7 +75,7 @@ class Challenge:
         self._interval_s = self._limits.frame_s[0]
         self._again = False
         self._wrong = self._turned = self._straight = self._crossed = 0
-        self._way = self._crossing = False
+        self._way = self._crossing = self._begun = False
         self._reliefs: list[float] = []
         self._held_since = 0.0
 
@@ -170,9 +170,12 @@ class Challenge:
         if step > limits.jump * self._slowness or (self._alike < limits.alike and change > limits.on_the_way):
             return self._jump(at)
         if change < limits.turn:
+            if not (self._way or self._begun or self._crossing) and change < limits.on_the_way and at - self._since > limits.begin_s:
+                return self._fail("noResponse")
             self._turned = 0
             self._again = self._again and change > limits.on_the_way
             self._way = self._way or change >= limits.on_the_way
+            self._begun = self._begun or self._way
             return self.pass_time(at)
         if at - self._since < limits.earliest_s:
             return self._fail("movedUnasked")
@@ -267,7 +270,7 @@ class Challenge:
             self._since = at
         self._wrong = self._turned = self._straight = self._crossed = 0
         if not keep_clock:
-            self._way = self._again = self._crossing = False
+            self._way = self._again = self._crossing = self._begun = False
             self._reliefs = []
 
     def _fail(self, failure: Failure) -> None:

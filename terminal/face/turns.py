@@ -18,7 +18,7 @@ STEPS = 1000
 class ChallengeLimits:
     """Seconds, and differences of yaw5. `jump` and `alike`: how much one frame may differ from the one before.
 
-    `relief`: the least median over the turned frames of a turn.
+    `relief`: the least median over the turned frames of a turn. `begin_s`: a turn is begun by then, `step_s`: and done by then.
     """
 
     turn: float = 0.45
@@ -34,7 +34,8 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    step_s: float = 6.0
+    begin_s: float = 2.5
+    step_s: float = 4.5
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)
     next_s: tuple[float, float] = (0.0, 0.15)

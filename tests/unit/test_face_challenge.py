@@ -126,6 +126,17 @@ def test_one_wild_frame_is_nobodys_movement() -> None:
     assert asked.phase in (Phase.HOLD, Phase.BACK) and asked.failure == ""
 
 
+def test_a_turn_is_begun_soon_and_may_then_take_its_time() -> None:
+    late, at = asked_to_turn()
+    for number in range(1, 60):
+        late.see(at + number / 15, 0.0 if number < 42 else 0.5, 0.9)
+    assert late.failure == "noResponse"
+    slow, at = asked_to_turn()
+    for number in range(1, 66):
+        slow.see(at + number / 15, min(0.5, max(0.0, (number - 20) * 0.016)), 0.9)
+    assert slow.failure == "" and slow.phase is not Phase.TURN
+
+
 def test_frames_without_a_face_only_let_time_pass() -> None:
     asked, at = asked_to_turn()
     for number in range(100):
