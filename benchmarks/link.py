@@ -1,9 +1,9 @@
 """./run bench link [--parts P,P] [--rounds N] [--backlog N] [--fuzz N]: the bank link of one terminal, measured, killed and fed rubbish.
 
-The real store, outbox, shipper and link against a real mosquitto. Parts: `speed` (events a second from `append` with synchronous=FULL to the
-bank's acknowledgement and the row's deletion; on shared memory and on the disk; beside paho alone and the bare fsync), `backlog`, `crash`
-(kill -9 of everything at random), `orders` (there and back), `offline` (a week), `fuzz`. The last line is one JSON object. The parts of this bench
-are in tests/bench/scale.
+The real store, outbox, shipper and link against a real mosquitto. Parts: `speed` (events a second from `append` with synchronous=FULL
+to the bank's acknowledgement and the row's deletion; on shared memory and on the disk; beside paho alone and the bare fsync),
+`backlog`, `crash` (kill -9 of everything at random), `orders` (there and back), `offline` (a week), `fuzz`. The last line is one JSON
+object. The parts of this bench are in tests/bench/scale.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in (".", "tests/bench", "tests/support")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "bench"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scale import link_crash, link_fuzz, link_offline, link_orders, link_speed
 from scale.setting import Progress, fsync_per_s, percentile, rounded, setting
+
 from terminal.adapters.outbox import Bounds
 
 PARTS = ("speed", "backlog", "crash", "orders", "offline", "fuzz")
@@ -66,7 +69,9 @@ class Bench:
             with folder(disk) as where, link_speed.bank(where) as broker:
                 fsyncs["disk"].append(fsync_per_s(where))
                 rates.setdefault("outbox_disk", []).append(link_speed.outbox(where, broker, max(200, events // 10)).per_s)
-                rates.setdefault(f"outbox_disk_group_{GROUP}", []).append(link_speed.outbox(where, broker, events, "--group", GROUP, *WIDE).per_s)
+                rates.setdefault(f"outbox_disk_group_{GROUP}", []).append(
+                    link_speed.outbox(where, broker, events, "--group", GROUP, *WIDE).per_s
+                )
         found_rates = {f"{name}_per_s": round(median(values)) for name, values in rates.items()}
         for name, value in found_rates.items():
             self._tell.say(f"{name:32} {value:8,}")
@@ -79,17 +84,25 @@ class Bench:
         with folder(memory()) as where:
             found = link_speed.with_backlog(where, self._arguments.backlog, self._arguments.part, self._tell)
         first, last = round(found.first.per_s), round(found.last.per_s)
-        self._tell.say(f"backlog of {found.rows:,} rows ({found.store_mib:.0f} MiB): {first:,} a second at first, {last:,} after three parts")
+        self._tell.say(
+            f"backlog of {found.rows:,} rows ({found.store_mib:.0f} MiB): {first:,} a second at first, {last:,} after three parts"
+        )
         return {"backlog": {"rows": found.rows, "first_per_s": first, "last_per_s": last, "store_mib": round(found.store_mib)}}
 
     def crash(self) -> dict[str, Any]:
         with folder(memory()) as where:
             postgres = False if self._arguments.sqlite else None
-            found = link_crash.play(where, self._arguments.rounds, self._arguments.pace, self._arguments.seed, self._tell, postgres=postgres)
+            found = link_crash.play(
+                where, self._arguments.rounds, self._arguments.pace, self._arguments.seed, self._tell, postgres=postgres
+            )
         self.violations += found.lost + found.twice
         kills = ", ".join(f"{number} {name}" for name, number in sorted(found.kills.items()))
-        self._tell.say(f"{found.rounds} rounds of kill -9 ({kills}): {found.events:,} events, {found.lost} lost, {found.twice} applied twice")
-        self._tell.say(f"  {found.duplicates:,} arrived again; {found.missed_txn:,} advices reached the bank alone, not the monitor beside it")
+        self._tell.say(
+            f"{found.rounds} rounds of kill -9 ({kills}): {found.events:,} events, {found.lost} lost, {found.twice} applied twice"
+        )
+        self._tell.say(
+            f"  {found.duplicates:,} arrived again; {found.missed_txn:,} advices reached the bank alone, not the monitor beside it"
+        )
         return {
             "rounds": found.rounds, "kills": dict(found.kills), "crash_events": found.events, "lost": found.lost, "twice": found.twice,
             "duplicates": found.duplicates, "txn_not_at_monitor": found.missed_txn, "database": found.database,
@@ -114,26 +127,36 @@ class Bench:
             small = Bounds(telemetry=max(1, reports // 2))
             over = link_offline.week(where, days, transactions, self._tell, small)
         thinned = over.dropped["telemetry"]
-        self._tell.say(f"{days} days offline: {held.transactions:,} transactions and {reports:,} reports in {held.mib:.1f} MiB, {held.gaps} rows missing")
+        self._tell.say(
+            f"{days} days offline: {held.transactions:,} transactions, {reports:,} reports in {held.mib:.1f} MiB; {held.gaps} missing"
+        )
         self._tell.say(f"  half the room for telemetry: {thinned:,} reports thinned out, {over.gaps} other rows missing")
         others = sum(number for klass, number in {**held.dropped, **over.dropped}.items() if klass != "telemetry")
         within = held.mib <= link_offline.BOUND_MIB * max(1.0, days / 7)
         self.violations += held.gaps + over.gaps + others + (held.reports - reports) + (not within)
         return {
-            "offline": {"days": days, "transactions": held.transactions, "reports": reports, "mib": round(held.mib, 1),
-                        "bound_mib": link_offline.BOUND_MIB, "thinned_when_full": thinned, "others_dropped": others, "gaps": held.gaps + over.gaps},
+            "offline": {
+                "days": days, "transactions": held.transactions, "reports": reports, "mib": round(held.mib, 1),
+                "bound_mib": link_offline.BOUND_MIB, "thinned_when_full": thinned, "others_dropped": others, "gaps": held.gaps + over.gaps,
+            },
         }  # fmt: skip
 
     def fuzz(self) -> dict[str, Any]:
         with folder(memory()) as where:
             found = link_fuzz.play(where, self._arguments.fuzz, self._arguments.seed, self._tell)
         self.violations += found.uncounted + (not found.served_after)
-        self._tell.say(f"{found.messages:,} spoiled messages: {sum(found.refused.values()):,} refused, {found.uncounted} in no count, by reason:")
+        self._tell.say(
+            f"{found.messages:,} spoiled messages: {sum(found.refused.values()):,} refused, {found.uncounted} in no count, by reason:"
+        )
         self._tell.say("  " + ", ".join(f"{name} {number:,}" for name, number in found.refused.most_common()))
         self._tell.say(f"  memory, MiB: monitor {found.monitor_mib}, terminal {found.terminal_mib}; served on: {found.served_after}")
         memory_mib = {"monitor": [round(one, 1) for one in found.monitor_mib], "terminal": [round(one, 1) for one in found.terminal_mib]}
-        return {"fuzz": {"messages": found.messages, "refused": sum(found.refused.values()), "uncounted": found.uncounted, "rss_mib": memory_mib,
-                         "served_after": found.served_after}}  # fmt: skip
+        return {
+            "fuzz": {
+                "messages": found.messages, "refused": sum(found.refused.values()), "uncounted": found.uncounted,
+                "rss_mib": memory_mib, "served_after": found.served_after,
+            },
+        }  # fmt: skip
 
 
 def arguments_of(argv: list[str] | None) -> argparse.Namespace:

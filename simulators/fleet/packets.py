@@ -1,5 +1,5 @@
-"""As much of MQTT 5 (OASIS, 2019) as a light terminal needs: bytes <-> packets, no I/O. A library's client has a thread and a few hundred kB
-each; thousands of terminals in one process need neither.
+"""As much of MQTT 5 (OASIS, 2019) as a light terminal needs: bytes <-> packets, no I/O. A library's client has a thread and a few hundred
+kB each; thousands of terminals in one process need neither.
 """
 
 from __future__ import annotations

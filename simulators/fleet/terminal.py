@@ -1,5 +1,5 @@
-"""A simulated terminal by a second reading of docs/bank-messages.md: health, telemetry, customers, an alarm now and then; rows are kept until
-`ack` covers them and sent again until then. Its memory is not a disk: for the product's own outbox see benchmarks/fleet.py.
+"""A simulated terminal by a second reading of docs/bank-messages.md: health, telemetry, customers, an alarm now and then; rows are kept
+until `ack` covers them and sent again until then. Its memory is not a disk: for the product's own outbox see benchmarks/fleet.py.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from simulators.card.keys import load_card_keys
 from simulators.control import Control
 from simulators.crypto.host_pin import HostPinKeys, key_blocks_for
 from simulators.ports.pcscd import Pcscd, start_pcscd
-from simulators.stage.processes import Child, StageError
+from simulators.stage.processes import READY_S, Child, StageError
 
 TERMINAL, BRANCH = "T0001", "B001"
 PAD_SERIAL = "ZT588SIM00000001"
@@ -192,8 +192,9 @@ class Stage:
             child.start()
         self.kiosk_url = child.wait_word("kiosk page").split()[-1]
 
-    def restart(self, name: str) -> None:
+    def restart(self, name: str, ready_s: float = READY_S) -> None:
         """After a power cut of one part (killed already, or now): started again with what it keeps on disk, at the same place.
+        StageError when it is not ready in time; it may run all the same.
 
         A wire that hangs nowhere is taken away first: the number of a dead pty may soon be somebody else's.
         """
@@ -211,7 +212,7 @@ class Stage:
             self._controls.pop(name).close()
         Path(self.wire(name)).unlink(missing_ok=True)
         child.start()
-        child.wait_word("ready")
+        child.wait_word("ready", ready_s)
 
     def _write_configuration(self) -> None:
         folder, options = self.folder, self.options

@@ -38,8 +38,14 @@ _JOURNAL = re.compile(r"sealed/1 ([0-9a-f]{64}) ([1-9][0-9]{0,5}) ([A-Za-z0-9+/]
 _OUTBOX = re.compile(rb"sealed/1 ([1-9][0-9]{0,5}) ", re.ASCII)
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
-OPEN_KINDS = frozenset({"agentStarted", "serviceChanged", "deviceLost", "deviceFault", "deviceGaveUp", "epochBegun"})
-"""Journal entries that say what the machine did, in codes: readable without a key, unless they name a transaction."""
+OPEN_KINDS = frozenset(
+    {
+        *("agentStarted", "serviceChanged", "serviceLeft", "serviceEntered", "epochBegun"),
+        *("deviceLost", "deviceFault", "deviceGaveUp", "alarmRaised", "alarmReturned"),
+    }
+)
+"""Journal entries that say what the machine did, in codes: readable without a key, unless they name a transaction. No other leaves with
+`journalRange` either."""
 
 
 class SealError(ValueError):

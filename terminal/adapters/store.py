@@ -185,10 +185,13 @@ class Store:
         self.append([Entry("epochBegun", None, {"epoch": epoch, "reason": reason})])
         return epoch
 
-    def entries(self, after_seq: int = 0, kinds: Iterable[str] | None = None, transaction_id: str | None = None) -> Iterator[JournalEntry]:
-        """Entries in order, read a page at a time. StoreCorrupt for an entry that cannot be read."""
+    def entries(
+        self, after_seq: int = 0, kinds: Iterable[str] | None = None, transaction_id: str | None = None, *, opened: bool = True
+    ) -> Iterator[JournalEntry]:
+        """Entries in order, read a page at a time. StoreCorrupt or ValueError for one that cannot be read. Not `opened`: sealed ones
+        come without their data."""
         with named(self._options.path):
-            yield from journal.read_entries(self._database, after_seq, kinds, transaction_id, self.sealer)
+            yield from journal.read_entries(self._database, after_seq, kinds, transaction_id, self.sealer if opened else None)
 
     def kept(self, space: str) -> dict[str, Any]:
         """The values of a space by name."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from terminal.adapters.journal import canonical
 from terminal.adapters.keys import read_centre_key
+from terminal.adapters.sealing import must_be_sealed
 from terminal.adapters.store import Store
 from terminal.agent import Agent
 from terminal.config import Config
@@ -95,13 +96,18 @@ def picture_outcome(device: Device, jpeg: bytes | None) -> Outcome:
 
 
 def journal_range(store: Store, first: int, last: int) -> dict[str, Any]:
-    """Entries `first` to `last` as they stand, as many as one message carries; `next` is the first left out, or null."""
+    """Entries `first` to `last`, as many as one message carries; `next` is the first left out, or null.
+
+    What the store seals may be a customer's, and does not leave: such an entry comes without its data.
+    """
     entries: list[dict[str, Any]] = []
     size = 0
-    for entry in store.entries(after_seq=first - 1):
+    for entry in store.entries(after_seq=first - 1, opened=False):
         if entry.seq > last:
             break
-        line = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "transactionId": entry.transaction_id, "data": entry.data}
+        withheld = bool(entry.sealed) or must_be_sealed(entry.kind, entry.transaction_id)
+        line = {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "transactionId": entry.transaction_id}
+        line["data"] = None if withheld else entry.data
         size += len(canonical(line).encode()) + len(entry.hash) + 16
         if size > MOST_RANGE_BYTES:
             return {"entries": entries, "next": entry.seq}

@@ -19,6 +19,7 @@ from terminal.core import events as e
 from terminal.core.model import State
 from terminal.core.service import reasons_out_of_service
 from terminal.fleet import desired_file
+from terminal.fleet.allowance import Allowance
 from terminal.fleet.desired import Desired, overlaid, read_desired
 from terminal.fleet.desired_file import Memory, Start, Version
 from terminal.fleet.health import service_of
@@ -39,6 +40,7 @@ class DesiredDesk:
         self._judge_at = post.now + healthy_s if start.memory.trial is not None else None
         self._arrived: dict[str, Any] | None = None
         self._pending: Desired | None = None
+        self._refusals = Allowance(post.now)
         self._told: Memory | None = None
         self._stirred = True
         self._set_facts()
@@ -81,6 +83,8 @@ class DesiredDesk:
 
     def _refuse(self, reason: str) -> None:
         self._refused("desired", reason)
+        if not self._refusals.take(self._post.now):
+            return
         said = {"event": "configurationRefused", "commandId": None, "command": None, "reason": reason, "topic": "desired"}
         outgoing = [Outgoing("audit", "event", "SecurityEvent", {**said, "at": self._post.at})]
         self._post.agent.record([Entry("configurationRefused", None, {"reason": reason})], outgoing)

@@ -14,12 +14,12 @@ from terminal.adapters.clock import iso_ms
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store import Kept
+from terminal.fleet.allowance import Allowance
 from terminal.fleet.orders import Order, Refusal, moment
 from terminal.fleet.post import Post
 
 SPACE = "order"
 REMEMBERED = timedelta(days=7)
-REFUSALS_BURST, REFUSAL_EVERY_S = 20.0, 30.0
 RESULT = "ATMDeviceControlResult"
 OPEN = ("received", "waiting", "executing")
 OrderState = Literal["received", "waiting", "executing", "succeeded", "failed", "cancelled", "expired"]
@@ -58,7 +58,7 @@ class OrderBook:
         self._post = post
         self._rows: dict[str, dict[str, Any]] = post.kept(SPACE)
         self.open: dict[str, OpenOrder] = {}
-        self._refusals, self._refusals_at = REFUSALS_BURST, post.now
+        self._refusals = Allowance(post.now)
 
     def unfinished(self) -> list[tuple[Order, OrderState]]:
         """What an earlier life took and did not end."""
@@ -95,12 +95,8 @@ class OrderBook:
 
     def refuse(self, refusal: Refusal, first: Mapping[str, Any] | None = None) -> None:
         """Told to the centre and audited; of a flood only some, the others are counted (telemetry)."""
-        now = self._post.now
-        self._refusals = min(REFUSALS_BURST, self._refusals + (now - self._refusals_at) / REFUSAL_EVERY_S)
-        self._refusals_at = now
-        if self._refusals < 1:
+        if not self._refusals.take(self._post.now):
             return
-        self._refusals -= 1
         at, said = self._post.at, {"commandId": refusal.command_id, "command": refusal.command, "reason": refusal.reason}
         outgoing = [Outgoing("audit", "event", "SecurityEvent", {"event": "orderRefused", **said, "topic": "cmd", "at": at})]
         if refusal.command_id is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from terminal.adapters import link_events as link
+from terminal.adapters.store_file import StoreFailed
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, DeviceStatus, Phase, State
@@ -128,7 +129,10 @@ class OrderDesk:
             case "counters":
                 return Outcome("succeeded", "SUCC", data=self._means.counters())
             case "journalRange":
-                return Outcome("succeeded", "SUCC", data=self._means.journal(order.parameters["from"], order.parameters["to"]))
+                try:
+                    return Outcome("succeeded", "SUCC", data=self._means.journal(order.parameters["from"], order.parameters["to"]))
+                except (StoreFailed, ValueError):
+                    return failed("HRDW", "journalUnreadable")
         return None
 
     def _refuse(self, refusal: Refusal, first: Mapping[str, Any] | None = None) -> None:

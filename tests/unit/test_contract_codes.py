@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from contract import validator
+from contract import TOPICS, validator
 
 from drivers.devices.camera import CameraState
 from kiosk_ui.monitor.desired import SETTINGS as CENTRES_SETTINGS
 from simulators.bank.verify import RESPONSE_CODES
+from terminal.adapters.sealing import OPEN_KINDS
 from terminal.core.facing import audited
 from terminal.core.model import FaceEvidence
 from terminal.face import bands, challenge, liveness, tracking, turns
@@ -19,6 +22,7 @@ from terminal.fleet.alarm_table import ALARMS
 from terminal.fleet.counts import NAMES, TIMED
 from terminal.fleet.desired import SETTINGS
 
+TEXTS = Path(__file__).parents[2] / "kiosk_ui" / "monitor" / "static" / "texts"
 OF_THE_SESSION = {"passed", "notAsked", "notBegun", "noResponse", "notStraight", "severalFaces"}
 
 
@@ -32,6 +36,17 @@ def test_alarms_and_counts() -> None:
     report = data("TelemetryReport")
     assert set(report["counts"]["properties"]) == set(NAMES)
     assert set(report["timings_ms"]["propertyNames"]["enum"]) == set(TIMED.values())
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_monitor_has_words_for_what_a_terminal_tells(language: str) -> None:
+    words = json.loads((TEXTS / f"{language}.json").read_text(encoding="utf-8"))
+    face, security = data("ATMFaceVerificationAdvice"), data("SecurityEvent")
+    wanted = {f"event.{type_}" for leaf in ("event", "alarm", "txn", "cmd/resp") for type_ in TOPICS[leaf]}
+    wanted |= {f"alarm.{code}" for code in ALARMS} | {f"security.{code}" for code in security["event"]["enum"]}
+    wanted |= {f"reason.{code}" for code in security["reason"]["enum"]}
+    wanted |= {f"faceDecision.{code}" for code in face["decision"]["enum"]} | {f"facePurpose.{code}" for code in face["purpose"]["enum"]}
+    assert wanted - words.keys() == set()
 
 
 def test_what_may_be_set_from_afar_is_one_list_for_terminal_centre_and_contract() -> None:
@@ -60,6 +75,12 @@ def test_a_look_as_the_core_tells_it(evidence: FaceEvidence) -> None:
     assert list(within.iter_errors(dict(advice.data))) == []
     assert list(within.iter_errors({**advice.data, "evidence": asdict(evidence)})), "the names of the code are not the contract's"
     assert list(within.iter_errors({**advice.data, "picture": ""}))
+
+
+def test_what_a_range_of_the_journal_may_tell() -> None:
+    machine, other = validator("ATMDeviceControlResult").schema["$defs"]["journalEntry"]["oneOf"]
+    assert set(machine["properties"]["kind"]["enum"]) == OPEN_KINDS and machine["properties"]["transactionId"] == {"type": "null"}
+    assert other["properties"]["data"] == {"type": "null"}
 
 
 def test_the_reasons_of_a_decision() -> None:

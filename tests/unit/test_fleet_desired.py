@@ -157,6 +157,16 @@ def test_forged_replayed_and_anothers(bench: FleetBench) -> None:
     assert len(bench.datas("SecurityEvent")) == events, "retained, it comes with every connection"
 
 
+def test_of_a_flood_of_forgeries_some_are_written_down_and_all_are_counted(bench: FleetBench) -> None:
+    for version in range(1, 101):
+        desire(bench, version, LIMIT, keyId="nobody")
+    assert len(bench.datas("SecurityEvent")) == 20 and bench.kinds.count("configurationRefused") == 20
+    assert bench.attendant._reporter.counts.refused["desired/unknownKey"] == 100
+    bench.pass_s(31.0)
+    desire(bench, 101, LIMIT, keyId="nobody")
+    assert len(bench.datas("SecurityEvent")) == 21, "and two a minute from then on"
+
+
 def test_numbers_with_a_fraction_are_signed_as_text() -> None:
     with pytest.raises(ValueError, match="whole numbers"):
         canonical({"face": {"accept": 0.44}})

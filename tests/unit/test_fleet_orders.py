@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import message_fault
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fleet_play import BASE, CENTRE, FleetBench, World
 
 from simulators.bank.centre import Centre
 from terminal.adapters import link_events as link
+from terminal.adapters.journal import Entry
+from terminal.adapters.store import Store
+from terminal.adapters.store_file import StoreCorrupt
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.cash import DispenserResult, UnitResult
@@ -79,9 +83,39 @@ def test_a_range_of_the_journal(bench: FleetBench) -> None:
 
 
 def bench_entry() -> Any:
-    from terminal.adapters.journal import Entry
+    return Entry("deviceFault", None, {"text": "x" * 400})
 
-    return Entry("noted", None, {"text": "x" * 400})
+
+def test_a_range_of_the_journal_has_no_customers_data(bench: FleetBench) -> None:
+    last = bench.store.head[0]
+    consent = {"consentId": "C1", "consent": "given", "maskedPan": "622848******0015"}
+    bench.agent.record(
+        [
+            Entry("faceConsent", "T0001-00000001", consent),
+            Entry("deviceFault", "T0001-00000001", {"code": "customersOwn"}),
+            Entry("checkpoint", None, {"units": [{"count": 77}]}),
+            Entry("ofAnotherKind", None, {"who": "knows"}),
+            Entry("deviceFault", None, {"code": "noteJam"}),
+        ]
+    )
+    entries = bench.result(bench.order("journalRange", {"from": last + 1, "to": last + 5}))["data"]["entries"]
+    assert [entry["kind"] for entry in entries] == ["faceConsent", "deviceFault", "checkpoint", "ofAnotherKind", "deviceFault"]
+    assert [entry["data"] for entry in entries] == [None, None, None, None, {"code": "noteJam"}]
+    assert [entry["hash"] for entry in entries] == [entry.hash for entry in bench.store.entries(after_seq=last)][:5]
+    sent = bench.messages("audit")[-1]
+    assert message_fault(sent) == ""
+    leaky = copy.deepcopy(sent)
+    leaky["data"]["data"]["entries"][0]["data"] = consent
+    assert message_fault(leaky), "the contract would notice"
+
+
+def test_a_journal_that_cannot_be_read_is_said(bench: FleetBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "entries", damaged)
+    assert bench.results(bench.order("journalRange", {"from": 1, "to": 3})) == [("failed", "HRDW", "journalUnreadable")]
+
+
+def damaged(*_: Any, **__: Any) -> Any:
+    raise StoreCorrupt("damaged")
 
 
 def test_out_of_service_and_back(bench: FleetBench) -> None:

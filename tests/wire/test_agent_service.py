@@ -20,6 +20,9 @@ from simulators.stage.customer import Customer
 from simulators.stage.demo import TIMEOUTS, settled_at_the_bank
 from simulators.stage.scenarios import AMOUNT, CARD, Scene, take_cash_and_receipt, to_amount, to_card
 from simulators.stage.setting import Options, Stage
+from terminal.__main__ import AGAIN
+from terminal.agent import FAILED
+from terminal.fleet.order_desk import RESTART_EXIT
 
 pytestmark = pytest.mark.wire
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -210,9 +213,31 @@ def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, most: flo
     assert judged.returncode == 0, judged.stdout
 
 
+def settings_of(unit: str) -> dict[str, str]:
+    lines = [line.split("=", 1) for line in (UNITS / f"{unit}.service").read_text().splitlines() if "=" in line]
+    return {name: value for name, value in lines if not name.startswith("#")}
+
+
+def test_the_agents_unit_knows_the_agents_exit_codes() -> None:
+    known = settings_of("branch-terminal")
+    assert known["RestartForceExitStatus"].split() == known["SuccessExitStatus"].split() == [str(RESTART_EXIT)]
+    assert known["Restart"] == "on-failure", "a code that is named nowhere, and every signal, is a failure: started again"
+    failures = {str(FAILED), str(AGAIN)}
+    assert not failures & {*known["RestartPreventExitStatus"].split(), *known["SuccessExitStatus"].split()}
+
+
+@pytest.mark.parametrize("text", [None, "[terminal", '[terminal]\nid = "T0001"\n', "arguments"])
+def test_what_needs_a_person_ends_with_the_code_that_is_not_started_again(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "terminal.toml"
+    if text is not None:
+        file.write_text(text)
+    command = [sys.executable, "-m", "terminal", "--shout" if text == "arguments" else "--config", str(file)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert str(ended.returncode) in settings_of("branch-terminal")["RestartPreventExitStatus"].split(), ended.stderr
+
+
 def test_the_agents_unit_restarts_what_may_be_restarted_and_spares_the_workers() -> None:
-    settings = [line.split("=", 1) for line in (UNITS / "branch-terminal.service").read_text().splitlines() if "=" in line]
-    known = {name: value for name, value in settings if not name.startswith("#")}
+    known = settings_of("branch-terminal")
     assert known["KillMode"] == "mixed", "a SIGTERM to every process would end a worker in the middle of paying out"
     assert (known["Restart"], known["RestartPreventExitStatus"]) == ("on-failure", "2")
     assert known["Type"] == "notify" and int(known["WatchdogSec"]) >= 30

@@ -1,4 +1,7 @@
-"""Every demonstration, over the same wires: played, then judged by counting notes, asking the bank and verifying the journal."""
+"""Every demonstration, over the same wires: played, then judged by counting notes, asking the bank and verifying the journal.
+
+What was told on the way is printed: pytest shows it with a failure.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def options() -> Options:
 
 @pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
 def test_scenario_ends_as_it_must(scenario: Scenario, options: Options) -> None:
-    line = run_scenario(scenario, options, quiet=True)
+    line = run_scenario(scenario, options)
     assert passed(line), line
     assert line["dispensed_minor"] == line["debited_minor"] or line["result"] == "inDoubt"
 
@@ -33,7 +36,7 @@ def test_without_pcscd_and_mosquitto_the_same_withdrawal_works(options: Options)
     """The terminal plays the reader of the vpcd wire; the broker is the one inside a wheel."""
     import dataclasses
 
-    line = run_scenario(BY_NAME["success"], dataclasses.replace(options, cards_by="vpcd", broker_kind="iotcore"), quiet=True)
+    line = run_scenario(BY_NAME["success"], dataclasses.replace(options, cards_by="vpcd", broker_kind="iotcore"))
     assert passed(line), line
 
 
@@ -42,4 +45,4 @@ def test_the_judge_can_say_no(options: Options) -> None:
     import dataclasses
 
     scenario = dataclasses.replace(BY_NAME["declined"], expected="success")
-    assert not passed(run_scenario(scenario, options, quiet=True))
+    assert not passed(run_scenario(scenario, options))

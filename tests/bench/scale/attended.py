@@ -1,7 +1,7 @@
 """A terminal without devices as a process: the real agent, attendant, store and link; workers and page only exist.
 
-`python -m scale.attended --folder DIR --url URL --centre-key HEX`. Says `up`. A line on its standard input is answered by one: `heard` with
-what came over the link and what was refused of it (JSON). It ends when its standard input closes.
+`python -m scale.attended --folder DIR --url URL --centre-key HEX`. Says `up`. A line on its standard input is answered by one: `heard`
+with what came over the link and what was refused of it (JSON). It ends when its standard input closes.
 """
 
 from __future__ import annotations

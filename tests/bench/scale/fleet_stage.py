@@ -25,7 +25,7 @@ PATIENCE_S = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Share of a core (1.0 is one) and resident MiB of the broker, the ingest workers, the monitor's server, the database, this generator."""
+    """Cores used and resident MiB: of the broker, the ingest workers, the monitor's server, its database, this generator."""
 
     cpu: dict[str, float]
     mib: dict[str, float]
@@ -44,8 +44,17 @@ class Steady:
 
 
 @dataclass(frozen=True, slots=True)
+class Burst:
+    """`cpu_us`: processor time for a message, by process as in `Load`."""
+
+    messages: int
+    per_s: float
+    cpu_us: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
-    """`txn_s` and `telemetry_s`: p99 over terminals, from each one's own connection until the last of that class that had gathered was through."""
+    """`txn_s`, `telemetry_s`: p99 over terminals, from each one's own connection until all that had gathered of that class was through."""
 
     terminals: int
     back: int
@@ -106,9 +115,8 @@ class FleetStage:
         until = time.monotonic() + PATIENCE_S
 
         def done() -> bool:
-            waiting = sum(one.waiting for one in self.terminals)
-            self._tell(f"{waiting:,} events wait")
-            return waiting <= most or time.monotonic() > until
+            self._tell(f"{self.figures.waiting:,} events wait")
+            return self.figures.waiting <= most or time.monotonic() > until
 
         self.loop.run(done)
 
@@ -130,17 +138,18 @@ class FleetStage:
             workers, self.loop.up, took, self.figures.published / took, percentile(lags, 50), percentile(lags, 99), len(lags), load
         )  # fmt: skip
 
-    def burst(self, each: int) -> float:
-        """So many customers at every terminal in one moment: messages for the monitor a second until the last is acknowledged."""
+    def burst(self, each: int) -> Burst:
+        """So many customers at every terminal in one moment, until all but one in a hundred of their messages are acknowledged."""
         self.settle(0 if self.count < 100 else self.count // 100)
-        before, began, now = self.figures.stored, time.monotonic(), time.monotonic()
+        before, began, now, cpu = self.figures.stored, time.monotonic(), time.monotonic(), self._cpu()
         for terminal in self.terminals:
             for _ in range(each):
                 terminal.serve(now)
         stored = self.figures.stored - before
         self.loop.nudge()
         self.settle(0 if self.count < 100 else self.count // 100)
-        return stored / (time.monotonic() - began)
+        used = {name: round((value - cpu.get(name, 0.0)) / stored * 1e6) for name, value in self._cpu().items()}
+        return Burst(stored, stored / (time.monotonic() - began), used)
 
     def outage(self, seconds: float, per_s: float, reports: int, customers: int) -> Outage:
         """The broker dies; the door to it opens after `seconds`, for so many a second. Figures are from the door's opening."""

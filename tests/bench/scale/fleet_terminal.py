@@ -1,7 +1,9 @@
-"""A light terminal of the fleet bench: the product's own outbox, shipper, back-off and reading of acknowledgements, without thread, disk or devices.
+"""A light terminal of the fleet bench: the product's own outbox, shipper, back-off and reading of acknowledgements, without thread, disk
+or devices.
 
-Its outbox is the real one on an SQLite database in memory: 5,000 disks would measure the disk. What it notes: how long each `audit` and `alarm` row took from
-its storing to the monitor's acknowledgement (which follows the commit of its effect), when it was connected again, and what it sent first.
+Its outbox is the real one on an SQLite database in memory: 5,000 disks would measure the disk. What it notes: how long each `audit` and
+`alarm` row took from its storing to the monitor's acknowledgement (which follows the commit of its effect), when it was connected
+again, and what it sent first.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ BRANCHES = 500
 HEAD = (1, hashlib.sha256(b"light").hexdigest())
 ALARM_SHARE = 0.02
 NEVER = float("inf")
+PRODUCT = ShippingPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Rhythm:
     customer_s: float = 108.0
     base_backoff_s: float = 1.0
     max_backoff_s: float = 300.0
-    shipping: ShippingPolicy = ShippingPolicy()
+    shipping: ShippingPolicy = PRODUCT
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Figures:
     since: float = 0.0
     lags_s: list[float] = field(default_factory=list)
     """Of rows that were stored after `since`."""
+    waiting: int = 0
+    """Rows that wait for the monitor's acknowledgement, now: not cleared."""
     stored: int = 0
     published: int = 0
     refused: int = 0
@@ -139,6 +144,7 @@ class LightTerminal:
     def _acknowledged(self, klass: str, upto: int, now: float) -> None:
         for key in [key for key in self._stored_at if key[0] == klass and key[1] <= upto]:
             stored_at = self._stored_at.pop(key)
+            self._figures.waiting -= 1
             if stored_at >= self._figures.since:
                 self._figures.lags_s.append(now - stored_at)
         if klass == "txn":
@@ -203,6 +209,7 @@ class LightTerminal:
         klass, seq = self._outbox.put(message)
         if klass in ("audit", "alarm"):
             self._stored_at[klass, seq] = now
+            self._figures.waiting += 1
         if self._owed and klass in ("txn", "telemetry") and not self._connected:
             self._owed.setdefault(klass, set()).add(seq)
             if klass == "txn":
@@ -213,16 +220,10 @@ class LightTerminal:
     def outage(self, now: float, reports: int, customers: int) -> None:
         """The line is gone, and has been for some time: so much has gathered. What comes until the line is back belongs to it."""
         self._owed, self._unsent = {"txn": set(), "telemetry": set()}, set()
-        self._stored_at.clear()
         for _ in range(reports):
             self.put(telemetry(self._started), now)
         for _ in range(customers):
             self.serve(now)
-
-    @property
-    def waiting(self) -> int:
-        """Rows of the classes that wait for an acknowledgement by the monitor."""
-        return len(self._stored_at)
 
     def _document(self, data: dict[str, Any]) -> bytes:
         identity = f"{self.client_id}-{self._chance.getrandbits(64):016x}"

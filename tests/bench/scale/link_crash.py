@@ -1,8 +1,9 @@
 """The crash matrix: agent, broker, bank host, monitor, its workers and its database end by SIGKILL under load, one after another.
 
-What is judged, when everything has come to rest: each event that `append` returned for (the journal names them) has its effect, once. `txn`: one
-settlement in the ledger of the bank host. `audit` and `alarm`: one row and one count in the monitor's database, in the transaction that its
-acknowledgement followed. The monitor reads `txn` without acknowledging; how many of those a dying broker kept from it is told, not judged.
+What is judged, when everything has come to rest: each event that `append` returned for (the journal names them) has its effect, once.
+`txn`: one settlement in the ledger of the bank host. `audit` and `alarm`: one row and one count in the monitor's database, in the
+transaction that its acknowledgement followed. The monitor reads `txn` without acknowledging; how many of those a dying broker kept from
+it is told, not judged.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from kiosk_ui.monitor.config import load_config
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.schema import CUSTOMER_HOUR, EVENT
 from scale.messages import MINOR, NOTES
-from scale.sender import KIND, TERMINAL
+from scale.sender import KIND
 from scale.setting import Fault, end, line_of, process
 from simulators.broker.start import start_broker
 
@@ -59,7 +60,8 @@ class Matrix:
         self._folder, self._pace, self._chance = folder, pace, chance
         self._broker = start_broker(folder / "broker", kind="mosquitto")
         self._server = Postgres() if postgres else None
-        self._config = configuration(folder, self._broker.url, database=self._server.new("monitor") if self._server else "sqlite:monitor.sqlite")
+        url = self._server.new("monitor") if self._server else "sqlite:monitor.sqlite"
+        self._config = configuration(folder, self._broker.url, database=url)
         self._monitor = self._start_monitor()
         self._bank = self._start_bank()
         self._sender = self._start_sender()

@@ -1,8 +1,8 @@
 """Rubbish from a seed, on every topic in both directions, over a real broker: everything is refused and counted, and both sides serve on.
 
-A message begins as a right one and has one to three things spoiled: bytes flipped, cut, replaced; a field taken out, added or replaced by
-something odd; too deep, too large, of another version, from another terminal; or sent again as it was. What is left right is counted as
-applied or repeated: nothing may be in neither count.
+A message begins as a right one and has one to three things spoiled: bytes flipped, cut, replaced; a field taken out, added or replaced
+by something odd; too deep, too large, of another version, from another terminal; or sent again as it was. What is left right is counted
+as applied or repeated: nothing may be in neither count.
 """
 
 from __future__ import annotations
@@ -34,7 +34,24 @@ from simulators.broker.start import start_broker
 IN_FLIGHT = 500
 WITHIN_S = 180.0
 STRANGER = Centre(Ed25519PrivateKey.from_private_bytes(bytes(32)), "nobody")
-ODD: tuple[Any, ...] = (None, True, -1, 0, 2**63, 1e300, "", "x" * 300, "\0", "\ud7ff", [], {}, [[[[]]]], {"": {}}, 0.5, "2026-13-01T00:00:00Z")
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    2**63,
+    1e300,
+    "",
+    "x" * 300,
+    "\0",
+    "\ud7ff",
+    [],
+    {},
+    [[[[]]]],
+    {"": {}},
+    0.5,
+    "2026-13-01T00:00:00Z",
+)
 MONITOR_LEAVES = ("state", "telemetry", "event", "alarm", "txn", "cmd/resp", "reported")
 TERMINAL_LEAVES = ("ack", "auth/resp", "cmd", "desired")
 
@@ -133,7 +150,14 @@ class Spoiler:
             return payload[:-1] + b" " * 66_000 + b"}"
         if kind == 1:
             return b"[" * 20_000 + b"]" * 20_000
-        swaps = ((b":1", b":9"), (b'"1.0"', b'"2.0"'), (b"B001/T0002", b"B001/T0009"), (b"T0001", b"T0002"), (b"20", b"\xff\xfe"), (b"{", b"["))
+        swaps = (
+            (b":1", b":9"),
+            (b'"1.0"', b'"2.0"'),
+            (b"B001/T0002", b"B001/T0009"),
+            (b"T0001", b"T0002"),
+            (b"20", b"\xff\xfe"),
+            (b"{", b"["),
+        )
         return payload.replace(*self._chance.choice(swaps), 1)
 
 

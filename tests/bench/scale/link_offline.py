@@ -1,7 +1,7 @@
 """A terminal without a bank for a week: what its disk holds, and what goes first when it does not fit.
 
-One transaction is the journal's lines of a withdrawal, its advice and two events; telemetry comes each minute. Time is played, so a week takes
-as long as its rows take to be written.
+One transaction is the journal's lines of a withdrawal, its advice and two events; telemetry comes each minute. Time is played, so a
+week takes as long as its rows take to be written.
 """
 
 from __future__ import annotations

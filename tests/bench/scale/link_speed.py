@@ -109,8 +109,14 @@ class PlainPaho:
 def paho(broker: Broker, events: int, window: int) -> Rate:
     """The same messages. Their topic has the consumer as a subscriber, as the outbox's has."""
     topic = f"bank/v1/{BRANCH}/{TERMINAL}/event"
-    said = {"specversion": "1.0", "source": topic.removesuffix("/event"), "type": "CashUnitChanged", "time": "2026-11-22T08:00:00.000Z"}
-    said |= {"datacontenttype": "application/json", "dataschema": "smart-branch:CashUnitChanged:1", "journalseq": 1, "journalhash": "0" * 64}
+    said: dict[str, Any] = {"specversion": "1.0", "source": topic.removesuffix("/event"), "type": "CashUnitChanged"}
+    said["time"] = "2026-11-22T08:00:00.000Z"
+    said |= {
+        "datacontenttype": "application/json",
+        "dataschema": "smart-branch:CashUnitChanged:1",
+        "journalseq": 1,
+        "journalhash": "0" * 64,
+    }
     messages = []
     for number in range(1, events + 1):
         numbered = {**said, "id": f"{TERMINAL}/audit/1/{number}", "epoch": 1, "seq": number, "data": cash(number).data}

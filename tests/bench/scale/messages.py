@@ -16,7 +16,7 @@ TELEMETRY_LIVES_S = 7 * 86_400.0
 def advice(terminal: str, number: int) -> Outgoing:
     """A customer got three notes of 100."""
     money = {"minor": MINOR * NOTES, "currency": "CNY"}
-    data = {
+    data: dict[str, Any] = {
         "transactionId": f"{terminal}-{number:08d}",
         "transactionStatus": "SCSS",
         "presented": "FULL",

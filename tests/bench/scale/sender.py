@@ -1,9 +1,9 @@
 """The sending half of a terminal as a process: the real store, outbox, shipper and link, and nobody in front of it.
 
-`python -m scale.sender --store FILE --url URL ...`: stores `--events` events (`--group` of them in one transaction; at `--pace` a second, 0: as
-fast as it goes), each with its journal entry, and waits until the bank has acknowledged all. Says `up`, `stored N`, and `done {JSON}`.
-With `--events 0` it goes on until its standard input closes. A crash loses nothing that `append` has returned for: the journal says
-what was stored.
+`python -m scale.sender --store FILE --url URL ...`: stores `--events` events (`--group` of them in one transaction; at `--pace` a
+second, 0: as fast as it goes), each with its journal entry, and waits until the bank has acknowledged all. Says `up`, `stored N`, and
+`done {JSON}`. With `--events 0` it goes on until its standard input closes. A crash loses nothing that `append` has returned for: the
+journal says what was stored.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Sender:
         self.inbox: queue.Queue[LinkEvent] = queue.Queue()
         policy = ShippingPolicy(arguments.resend_s, 4 * arguments.resend_s, arguments.drain_per_s, arguments.ack_window)
         config = LinkConfig(
-            arguments.url, TERMINAL, BRANCH, boot_spread_s=0.0, base_backoff_s=0.2, max_backoff_s=1.0, window=arguments.window, shipping=policy
+            arguments.url, TERMINAL, BRANCH, boot_spread_s=0.0, base_backoff_s=0.2, max_backoff_s=1.0,
+            window=arguments.window, shipping=policy,
         )  # fmt: skip
         self.link = BankLink(config, arguments.store, self.inbox.put)
         self._next = 1 + (last.data["n"] if (last := self.store.last(KIND)) else 0)

@@ -1,7 +1,8 @@
 """A door before a broker that lets so many connections a second in. `python -m scale.throttle --to PORT --per-s 200`.
 
-Says `port N`. Until a line comes on its standard input nobody listens there (connecting is refused); from then on connections are accepted at the
-rate, and whoever waits longer than the kernel's queue holds waits for nothing, as before a broker that is busy with handshakes.
+Says `port N`. Until a line comes on its standard input nobody listens there (connecting is refused); from then on connections are
+accepted at the rate, and whoever waits longer than the kernel's queue holds waits for nothing, as before a broker that is busy with
+handshakes.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ FULL = 400
 MECHANICS = 10.0
 RESTARTS_SPARED = 2  # of the supervisor's five: a worker that was lost so often gets a new agent between two runs
 START_ATTEMPTS = 6
+READY_WITHIN_S = 10.0
 
 Tell = Callable[[str, str], None]
 
@@ -157,12 +158,15 @@ class Branch:
             self.given.fired = (Order("bank", p.BEFORE_ACK, "after"),)
 
     def _start(self, name: str) -> None:
-        """A terminal may be killed again while it starts; a bank needs its broker."""
+        """A terminal may be killed again while it starts. A bank needs its broker, which may die while the bank waits for it: then
+        nobody else is attended to, so it is not waited for long, and what is half up goes down to be tried again."""
         if name == "bank" and not self._alive("broker"):
             return
         try:
-            self.stage.restart(name)
+            self.stage.restart(name, READY_WITHIN_S)
         except (StageError, BrokerError) as error:
+            if name != "broker":
+                self.stage.children[name].kill()
             self._failed_starts += 1
             if self._failed_starts >= START_ATTEMPTS:
                 raise Stuck(f"{name} does not start: {error}") from error

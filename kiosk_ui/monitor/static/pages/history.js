@@ -17,6 +17,8 @@ function short(one) {
   }
   if (one.type === "GlobalStatusChanged") return `${code("service", data.globalStatus)} ${(data.reasons ?? []).map((reason) => code("why", reason)).join(", ")}`;
   if (one.type === "SecurityEvent") return `${code("security", data.event)} ${data.command ? code("command", data.command) : ""} ${code("reason", data.reason)}`;
+  if (one.type === "ATMFaceConsentAdvice") return `${data.transactionId}: ${code("consent", data.consent)}`;
+  if (one.type === "ATMFaceVerificationAdvice") return `${data.transactionId}: ${code("facePurpose", data.purpose)}, ${code("faceDecision", data.decision)}`;
   const text = JSON.stringify(data);
   return text.length > 160 ? `${text.slice(0, 160)}…` : text;
 }
@@ -35,7 +37,7 @@ export function journalPart(commands) {
   if (!brought) return nothing;
   const rows = [...brought.resultData.entries].reverse().map(
     (one) => html`<tr><td>${typeof one.at === "string" ? moment(Date.parse(one.at), { seconds: true }) : "–"}</td><th scope="row">${String(one.kind ?? "")}</th>
-      <td class="what">${one.transactionId ? `${one.transactionId} ` : ""}${JSON.stringify(one.data ?? {}).slice(0, 200)}</td><td class="soft">${String(one.seq ?? "")}</td></tr>`,
+      <td class="what">${one.transactionId ? `${one.transactionId} ` : ""}${one.data ? JSON.stringify(one.data).slice(0, 200) : "–"}</td><td class="soft">${String(one.seq ?? "")}</td></tr>`,
   );
   return html`<section class="panel" aria-labelledby="journal"><h2 id="journal">${t("journal")} <span class="soft">${t("journal.of", { at: moment(brought.stateAt) })}</span></h2>
     ${table(t("journal"), ["at", "event", "what", "number"].map((name) => t(`column.${name}`)), rows, "tail")}</section>`;
