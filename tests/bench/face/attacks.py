@@ -44,14 +44,14 @@ def run(count: int, cache: Path, say: Say) -> dict[str, Any]:
     real = [_in_real_time(cache, customer, backend) for _ in range(REAL_STEPS)]
     for line in table([*genuine, *attacks, *beyond]):
         say(line)
-    seconds = sorted(one.seconds for one in genuine if one.decision == "accepted")
+    seconds = sorted(one.seconds for one in genuine if one.decision == "accepted") or [STEP_S]
     say(f"genuine steps: p50 {median(seconds):.1f} s, p95 {_p95(seconds):.1f} s of camera time; through OpenCV in real time: {real}")
     say(CAVEAT)
     return {
         "genuine": {**_share(genuine), "step_s": {"p50": round(median(seconds), 2), "p95": round(_p95(seconds), 2)}},
         "attacks": _share(attacks),
-        "species": {species: _share([one for one in attacks if one.species == species]) for species in ATTACKS},
-        "beyond": {species: _share([one for one in beyond if one.species == species]) for species in BEYOND},
+        "species": _by_species(attacks),
+        "beyond": _by_species(beyond),
         "real_time": real,
         "caveat": CAVEAT,
     }
@@ -75,6 +75,11 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         low, high = share["interval"]
         lines.append(f"{species:<20} {share['n']:>4} {share['accepted']:>8}  {low:.1%} to {high:<8.1%} {reasons}")
     return lines
+
+
+def _by_species(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    names = dict.fromkeys(one.species for one in outcomes)
+    return {species: _share([one for one in outcomes if one.species == species]) for species in names}
 
 
 def _share(outcomes: Sequence[Outcome]) -> dict[str, Any]:
