@@ -59,7 +59,8 @@ class Worker:
             self._connect()
         elif self._waiting and now >= self._store_at:
             self._pump(0.0)
-            self._store()
+            if self._waiting:  # the connection may have ended in the meantime, and what waited went with it
+                self._store()
         else:
             self._pump(min(IDLE_S, self._store_at - now) if self._waiting else IDLE_S)
 
