@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from monitor_database import counters
@@ -56,6 +57,9 @@ MONITOR_LEAVES = ("state", "telemetry", "event", "alarm", "txn", "cmd/resp", "re
 TERMINAL_LEAVES = ("ack", "auth/resp", "cmd", "desired")
 
 Said = tuple[str, bytes]
+
+
+AT = "2026-11-22T08:00:00.000Z"
 
 
 @dataclass(slots=True)
@@ -104,9 +108,9 @@ class Spoiler:
             "event": lambda: one.cash("1", n),
             "alarm": lambda: one.alarm("consumableLow", n=n),
             "txn": one.advice,
-            "cmd/resp": lambda: one.result(f"c-{n}", "succeeded"),
+            "cmd/resp": lambda: one.result(str(UUID(int=n)), "succeeded"),
             "reported": lambda: one.says(
-                "reported", "ConfigurationReported", {"version": n, "state": "applied", "active": n, "reason": "", "at": None}
+                "reported", "ConfigurationReported", {"version": n + 1, "state": "applied", "active": n + 1, "reason": "", "at": AT}
             ),
         }[leaf]()
 
