@@ -38,7 +38,7 @@ def arguments_of(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--postgresql", action="store_true", help="the monitor's database (default: SQLite)")
     parser.add_argument("--outage-s", type=float, default=30.0, help="0: no outage")
     parser.add_argument("--accept-per-s", type=float, default=200.0)
-    parser.add_argument("--max-backoff-s", type=float, help="bank.max_backoff_s (default: half of terminals / accepts a second)")
+    parser.add_argument("--max-backoff-s", type=float, help="bank.max_backoff_s (default: a third of terminals / accepts a second)")
     parser.add_argument(
         "--folder", type=Path, default=MEMORY if MEMORY.is_dir() else None, help="for databases and broker (default: shared memory)"
     )
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments, tell = arguments_of(argv), Progress()
     began = time.monotonic()
     ideal_s = arguments.terminals / arguments.accept_per_s
-    rhythm = Rhythm(max_backoff_s=arguments.max_backoff_s or max(1.0, ideal_s / 2))
+    rhythm = Rhythm(max_backoff_s=arguments.max_backoff_s or max(1.0, ideal_s / 3))
     rows, outage = [], None
     with tempfile.TemporaryDirectory(prefix="fleet-", dir=arguments.folder) as name:
         stage = FleetStage(Path(name), arguments.terminals, rhythm, tell, postgres=arguments.postgresql)
