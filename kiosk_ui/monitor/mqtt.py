@@ -126,8 +126,10 @@ class Session:
         except (OSError, ValueError) as error:
             raise Unreachable(f"{where}: {getattr(error, 'strerror', None) or error or 'no answer'}") from error
 
-    def subscribe(self, topics: list[str]) -> None:
-        self._client.subscribe([(topic, SubscribeOptions(qos=QOS)) for topic in topics])
+    def subscribe(self, topics: list[str], *, retained: bool = True) -> None:
+        """`retained` False: nothing that is retained comes because of it (mosquitto 2.0.11 sends it to shared subscriptions, too)."""
+        handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+        self._client.subscribe([(topic, SubscribeOptions(qos=QOS, retainHandling=handling)) for topic in topics])
 
     def unsubscribe(self, topics: list[str]) -> None:
         self._client.unsubscribe(topics)

@@ -78,7 +78,7 @@ class Worker:
             self._lost(str(error), crowded=False)
             return
         self._session = session
-        session.subscribe(self._topics)
+        session.subscribe(self._topics, retained=False)
         if self._retained_topics:
             session.subscribe(self._retained_topics)
             self._retained_until = time.monotonic() + RETAINED_QUIET_S
@@ -121,7 +121,7 @@ class Worker:
         sys.stdout.flush()
 
     def _arrived(self, message: Arrived) -> None:
-        if message.retained:
+        if message.retained and self._retained_until:
             self._retained_until = time.monotonic() + RETAINED_QUIET_S
         self._waiting.append(message)
 

@@ -15,16 +15,17 @@ from kiosk_ui.monitor.mqtt import Arrived, Ended
 
 
 class Played:
-    """Hands over one message, and ends with the next look at it."""
+    """Hands over one message, retained by a broker that does so all the same, and ends with the next look at it."""
 
     def __init__(self, *_: Any) -> None:
-        self.script: list[list[Any]] = [[Arrived("bank/v1/B001/T0001/event", b"{", False, 1)], [Ended(0, "the connection broke")]]
+        self.script: list[list[Any]] = [[Arrived("bank/v1/B001/T0001/event", b"{", True, 1)], [Ended(0, "the connection broke")]]
 
     def connect(self) -> None:
         """There it is."""
 
-    def subscribe(self, topics: list[str]) -> None:
-        """Whatever they are."""
+    def subscribe(self, topics: list[str], *, retained: bool = True) -> None:
+        """A shared subscription is to bring nothing that is retained: each worker would get all of it."""
+        assert retained == (not topics[0].startswith("$share/"))
 
     def pump(self, timeout_s: float, wake: Any = None) -> list[Any]:
         return self.script.pop(0)
@@ -38,6 +39,7 @@ def test_a_connection_that_ends_while_messages_wait_ends_no_worker(tmp_path: Pat
     worker = module.Worker(config, database, 2, None)
     worker.turn()  # connects
     worker.turn()  # one message waits
+    assert worker._retained_until == 0.0, "it asked for nothing, so it has nothing to unsubscribe from"
     worker.turn()  # and the connection is gone
     assert worker._session is None and not worker._waiting
     database.close()
