@@ -5,10 +5,13 @@ A signature here gives its message back: header 6A, the message's recoverable pa
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,20 @@ class RsaKey:
         block = b"\x6a" + recoverable + hashlib.sha1(recoverable + rest).digest() + b"\xbc"
         if len(block) != self.length:
             raise ValueError(f"the recoverable part has {len(recoverable)} bytes, {self.length - 22} fit")
-        return pow(int.from_bytes(block, "big"), self.d, self.n).to_bytes(self.length, "big")
+        return _power(self, int.from_bytes(block, "big")).to_bytes(self.length, "big")
+
+
+def _power(key: RsaKey, base: int) -> int:
+    """`base` to the private exponent, by the Chinese remainder theorem: about a third of the work (PKCS #1, RFC 8017, 5.1.2)."""
+    p, q, dp, dq, q_inverse = _factors(key)
+    first, second = pow(base, dp, p), pow(base, dq, q)
+    return second + (first - second) * q_inverse % p * q
+
+
+@functools.cache
+def _factors(key: RsaKey) -> tuple[int, int, int, int, int]:
+    p, q = rsa.rsa_recover_prime_factors(key.n, key.e, key.d)
+    return p, q, key.d % (p - 1), key.d % (q - 1), pow(q, -1, p)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Decoder:
             first, start, end = found
             try:
                 yield _read(first, buffer[start:end])
-            except (IndexError, struct.error, UnicodeDecodeError) as error:
+            except (IndexError, ValueError, struct.error) as error:
                 raise BadPacket(f"a packet of kind {first >> 4} does not read") from error
             at = end
         self._rest = buffer[at:]

@@ -18,6 +18,8 @@ def utc_now() -> datetime:
 
 def iso_ms(moment: datetime) -> str:
     """``2026-11-22T08:00:00.123Z``. ValueError when `moment` carries no time zone: a local time must not look like UTC."""
-    if moment.tzinfo is None:
-        raise ValueError("a moment without a time zone cannot be written as UTC")
-    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+    if moment.tzinfo is not UTC:
+        if moment.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be written as UTC")
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"

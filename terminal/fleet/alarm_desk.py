@@ -20,7 +20,7 @@ class AlarmDesk:
     def __init__(self, post: Post) -> None:
         self._post = post
         delays = post.settings.delays_s
-        kinds = {code: replace(kind, on_delay_s=delays.get(code, kind.on_delay_s)) for code, kind in ALARMS.items()}
+        kinds = {**ALARMS, **{code: replace(ALARMS[code], on_delay_s=delay) for code, delay in delays.items() if code in ALARMS}}
         known = [standing for name, value in post.kept(SPACE).items() if (standing := _standing(name, value)) is not None]
         self._board = recovered(known, post.now, kinds)
 

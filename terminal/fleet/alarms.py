@@ -12,14 +12,16 @@ that counts them, until the ten minutes hold fewer. What was withheld and still 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from terminal.core.values import replace
 from terminal.fleet.alarm_table import ALARMS, AlarmKind, Severity, severity_of
 
 FLOOD_MOST, FLOOD_WINDOW_S = 10, 600.0
 FLOOD = "alarmFlood"
 Key = tuple[str, str | None]
+_RANKS = {code: rank for rank, code in enumerate(ALARMS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +96,33 @@ def look(board: Board, conditions: Iterable[Condition], now: float) -> tuple[Boa
     standings = dict(board.standings)
     raised: list[Key] = []
     returned: list[Key] = []
-    for key in sorted({*spoken, *standings}, key=_order):
+    speaking = {key for key, one in spoken.items() if one.holds or one.value is not None}  # the others can only end what stands
+    for key in sorted(speaking.union(standings), key=_order):
         if key[0] == FLOOD:
             continue
         before = standings.get(key) or Standing(key[0], key[1], since=now)
         after = _turned(before, spoken.get(key) or Condition(*key, holds=False), board.kinds[key[0]], now)
         if after.raised != before.raised:
             (raised if after.raised else returned).append(key)
-        if after != before or key in standings:
+        if after is not before:
             standings[key] = after
     board = replace(board, standings=standings)
+    if not raised and not returned and not board.standing(FLOOD):
+        return board, ()
     return _told(board, raised, returned, spoken, now)
 
 
 def next_look(board: Board, now: float) -> float | None:
     """When a delay runs out, if nothing else happens before."""
     moments = [one.since + _delay(board.kinds[one.code], one) for one in board.standings.values() if one.condition != one.raised]
-    if FLOOD in {code for code, _ in board.standings} and board.standing(FLOOD):
+    if board.standing(FLOOD):
         moments.append(board.raised_at[0] + FLOOD_WINDOW_S if board.raised_at else now)
     return min(moments, default=None)
 
 
-def _order(key: Key) -> tuple[int, str, str]:
+def _order(key: Key) -> tuple[int, str]:
     """Worst first: root causes are told before what they hide."""
-    return list(ALARMS).index(key[0]), key[0], key[1] or ""
+    return _RANKS[key[0]], key[1] or ""
 
 
 def _turned(before: Standing, condition: Condition, kind: AlarmKind, now: float) -> Standing:

@@ -69,7 +69,8 @@ class Attendant:
     # --- time
 
     def next_deadline(self) -> float | None:
-        return min((at for at in (*self._moments(), *(desk.next_deadline() for desk in self._desks)) if at is not None), default=None)
+        known = [at for at in (*self._moments(), *[desk.next_deadline() for desk in self._desks]) if at is not None]
+        return min(known, default=None)
 
     def tick(self) -> None:
         for desk in self._desks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -46,6 +47,12 @@ def centre_keys(config: Config) -> Keys:
     return {key.id: read_centre_key(key.file) for key in config.centre.key}
 
 
+@functools.cache
+def own_version() -> str:
+    """Of the installed package; its metadata is a file that is read once."""
+    return version("smart-branch")
+
+
 def _to_log(sentence: str) -> None:
     """Standard error may be closed by whoever started us: that ends nothing."""
     with contextlib.suppress(OSError):
@@ -66,9 +73,7 @@ def attendant_of(
 ) -> Attendant:
     """The agent's ports must be plugged in. `start` None: nothing is configured from afar."""
     ports = agent.ports
-    post = Post(
-        agent, surroundings, settings_of(config), store.kept, version("smart-branch"), ports.wall_clock(), ports.clock.now()
-    )  # fmt: skip
+    post = Post(agent, surroundings, settings_of(config), store.kept, own_version(), ports.wall_clock(), ports.clock.now())
     reporter = Reporter(post)
 
     def refused(topic: str, reason: str) -> None:

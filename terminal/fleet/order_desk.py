@@ -87,6 +87,8 @@ class OrderDesk:
         now = self._post.now
         if self._arrived or self._stirred:
             return now
+        if not self._book.open:
+            return None
         left_s = [(one.order.expires - self._post.moment).total_seconds() for one in self._book.open.values() if one.state == "waiting"]
         limits = [one.until for one in self._book.open.values() if one.until is not None]
         return min([*(now + max(0.0, left) for left in left_s), *limits], default=None)

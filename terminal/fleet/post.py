@@ -76,7 +76,8 @@ class Post:
     @property
     def may_write(self) -> bool:
         """Not while a dispense is open: the money's way through the disk is its own. Not on a disk that has failed."""
-        return self.state.open_dispense is None and not self.state.store_failed
+        state = self.agent.state
+        return state.open_dispense is None and not state.store_failed
 
     def facts(self) -> Facts:
         around = self.surroundings

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_orders_at_any_moment_change_nothing_about_money(monkeypatch: pytest.Mon
     monkeypatch.setattr(World, "centre_keys", KEYS)
     monkeypatch.setattr(ending, "unrest", quiet)
     monkeypatch.setattr(World, "play", played)
-    wrong = {seed: outcome.wrong for seed in SEEDS if (outcome := play(schedule_of(seed), setting())).wrong}
+    wrong = {seed: outcome.wrong for seed in SEEDS if (outcome := play(replace(schedule_of(seed), attended=True), setting())).wrong}
     assert wrong == {}
     results = centre.results
     assert results["dispense refused"] and not any(name.startswith("dispense") and "refused" not in name for name in results)

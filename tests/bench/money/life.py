@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from money.children import HEARTBEAT_S, Line, MemoryChild, MemoryPipe, Program, first_line
@@ -30,6 +30,7 @@ from terminal.agent import Agent, Ports
 from terminal.compose import recovered_from
 from terminal.core.events import Started
 from terminal.core.model import Device, State
+from terminal.fleet.attendant import Attendant
 from terminal.fleet.build import attendant_of
 from terminal.fleet.order_desk import RESTART_EXIT
 from terminal.workers.page import PageProcess
@@ -118,19 +119,23 @@ class Life:
                 TappedTrace(self),
             )
         )
-        agent.attend(
-            attendant_of(
-                world.config,
-                agent,
-                self.store,
-                Surroundings(self),
-                restart_worker=lambda device: workers[device].restart(),
-                picture=lambda device, done: False,
-                keys=world.centre_keys,
-            )
-        )
+        if world.schedule.attended:
+            agent.attend(self._attendant(agent, workers))
         agent.take(Started(recovered))
         self.link.start()
+
+    def _attendant(self, agent: Agent, workers: Mapping[Device, WorkerProcess]) -> Attendant:
+        world = self.world
+        assert self.store is not None
+        return attendant_of(
+            world.config,
+            agent,
+            self.store,
+            Surroundings(self),
+            restart_worker=lambda device: workers[device].restart(),
+            picture=lambda device, done: False,
+            keys=world.centre_keys,
+        )
 
     def end(self, *, power: bool) -> None:
         """The process is gone, in the middle of whatever it did. Its workers notice at their pipe, or go with the power."""

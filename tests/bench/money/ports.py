@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from terminal.adapters.store import Store
@@ -36,16 +36,9 @@ class _Child:
 
     def __init__(self, life: Life, port: Any) -> None:
         self._life, self._port = life, port
-
-    def tick(self) -> None:
-        self._port.tick()
-
-    def next_deadline(self) -> float | None:
-        found: float | None = self._port.next_deadline()
-        return found
-
-    def close(self, grace_s: float) -> None:
-        self._port.close(grace_s)
+        self.tick: Callable[[], None] = port.tick
+        self.next_deadline: Callable[[], float | None] = port.next_deadline
+        self.close: Callable[[float], None] = port.close
 
 
 class TappedWorker(_Child):

@@ -25,7 +25,7 @@ class Runaway(BaseException):
 class Task:
     """A process, or a thread of one."""
 
-    __slots__ = ("_let", "dead", "done", "name", "resume", "stopped", "token")
+    __slots__ = ("_let", "dead", "done", "name", "poked", "resume", "stopped", "token")
 
     def __init__(self, name: str, main: Callable[[], object], on_end: Callable[[], object], hub: greenlet) -> None:
         self.name = name
@@ -33,6 +33,8 @@ class Task:
         self.done = False
         self.stopped = False
         self.token = 0
+        self.poked = -1
+        """The token it was last poked with: twice is once."""
 
         def run() -> None:
             try:
@@ -122,7 +124,8 @@ class Scheduler:
 
     def poke(self, task: Task | None) -> None:
         """Wake it now, if it waits."""
-        if task is not None and not task.done and not task.stopped:
+        if task is not None and task.poked != task.token and not task.done and not task.stopped:
+            task.poked = task.token
             heapq.heappush(self._planned, (self.now, next(self._order), task, task.token))
 
     def kill(self, task: Task) -> None:

@@ -55,8 +55,8 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """`survives`: what the dispenser's LAST STATUS survives. `swapped`: the first two cassettes have changed places. `face`: from 1,000
-    yuan on the face is asked for; `risky`: the bank asks for it besides. `whole`: nothing that only carries (see shortcut.py), and in the
-    end a probe customer is served."""
+    yuan on the face is asked for; `risky`: the bank asks for it besides. `attended`: the attendant (health, alarms, telemetry) runs too.
+    `whole`: nothing that only carries is left out (see shortcut.py), and in the end a probe customer is served."""
 
     seed: int
     customers: tuple[Customer, ...]
@@ -67,6 +67,7 @@ class Schedule:
     swapped: bool = False
     face: bool = False
     risky: bool = False
+    attended: bool = True
     whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
@@ -243,5 +244,6 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         swapped=chance.random() < 0.05,
         face=face,
         risky=face and seed % 3 == 0,
-        whole=seed % 8 == 0,
+        attended=seed % 4 == 0,
+        whole=seed % 16 == 0,
     )

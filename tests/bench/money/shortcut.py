@@ -1,7 +1,7 @@
-"""Seven of eight schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
+"""Fifteen of sixteen schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
 directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened.
 
-The eighth (`Schedule.whole`) takes the long way, and so does every story that is retold.
+The sixteenth (`Schedule.whole`) takes the long way, and so does every story that is retold.
 """
 
 from __future__ import annotations
