@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -18,6 +19,10 @@ from money.play import Outcome, play, story_lines
 from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
 from money.schedule import Customer, Fault, Schedule, draw
 from money.shrink import shrink
+
+from drivers.protocols.puloon_messages import MovementResult
+from terminal.core.cash import DispenserResult
+from terminal.workers.services import dispenser
 
 ROOT = Path(__file__).resolve().parents[2]
 CUSTOMER = Customer()
@@ -245,7 +250,8 @@ def test_faults_that_justify_no_doubt_leave_none_together_either() -> None:
         kinds = chance.sample(HARMLESS, 3)
         faults = [Fault(chance.choice(AROUND_THE_DISPENSE), kind.name, tuple(kind.draw(chance).items())) for kind in kinds]
         survives = chance.choice(("nothing", "reset", "power", "finished"))
-        outcome = play(Schedule(seed, (CUSTOMER,), tuple(faults), survives=survives, whole=False), setting())
+        customer, swapped = chance.choice(((CUSTOMER, False), (explore.MIXED, True)))
+        outcome = play(Schedule(seed, (customer,), tuple(faults), survives=survives, swapped=swapped, whole=False), setting())
         assert outcome.wrong == () and outcome.latched != "outcomeUnknown", [str(fault) for fault in faults]
 
 
@@ -267,3 +273,38 @@ def test_the_command_line_tells_a_story() -> None:
     assert "all invariants hold" in ran.stdout and json.loads(ran.stdout.splitlines()[-1])["violations"] == []
     bad = subprocess.run([*bench, "--schedules", "0"], capture_output=True, text=True, check=False)
     assert bad.returncode == 2 and "at least 1" in bad.stderr and "Traceback" not in bad.stderr
+
+
+# --- four kinds of notes, from cassettes that have changed places
+
+
+def everything(*faults: Fault) -> Outcome:
+    return play(Schedule(7, (explore.MIXED,), faults, swapped=True, whole=False), setting())
+
+
+@pytest.mark.parametrize("unit", [1, 2, 3])
+def test_notes_of_a_cassette_that_was_taken_out_are_still_of_its_kind(unit: int) -> None:
+    """Cassette 2 holds the notes of 100. They counted as notes of 50 when it was pulled in the middle: half of what left was debited."""
+    for note in range(1, 9):
+        outcome = everything(Fault(f"note#{note}", "dispenser/cassetteRemoved", (("seconds", 8.0), ("unit", unit))))
+        assert outcome.wrong == () and outcome.latched == ""
+
+
+def test_the_checker_sees_notes_that_are_counted_by_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = dispenser.result_of
+
+    def by_position(result: MovementResult, command: str, types: Sequence[int]) -> DispenserResult:
+        places = enumerate(result.cassettes, 1)
+        return shipped(replace(result, cassettes=tuple(replace(one, type=one.type or place) for place, one in places)), command, types)
+
+    monkeypatch.setattr(dispenser, "result_of", by_position)
+    outcome = everything(Fault("note#3", "dispenser/cassetteRemoved", (("seconds", 8.0), ("unit", 2))))
+    assert "debitedIsPresented" in dict(outcome.wrong)
+
+
+def test_a_cut_in_a_movement_is_felt_also_when_another_lies_in_wait_behind_it() -> None:
+    first, second = (
+        Fault(at, "dispenser/powerCutInMovement", (("notes", 0), ("place", "exit"), ("seconds", 40.0))) for at in ("note#2", "t=22.5")
+    )
+    outcome = everything(first, second)
+    assert outcome.wrong == () and "dispenser/powerCutInMovement" in outcome.effects

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from drivers.devices.puloon_lcdm4000 import PuloonLcdm4000
 from drivers.errors import DeviceFault, LinkError, LinkTimeout, OutcomeUnknown, ProtocolError
-from drivers.protocols.puloon_messages import Command, ErrorCode, LastStatus, MovementResult, Status
+from drivers.protocols.puloon_messages import Command, ErrorCode, MovementResult, Status
 from drivers.transports.base import Clock, Deadline, MonotonicClock
 from terminal.core.cash import DispenserResult, UnitResult, possible
 from terminal.core.commands import AskLastStatus, CheckDispenser, DeviceCommand, Dispense, InitialiseDispenser, PrepareDispense
@@ -49,12 +49,14 @@ class DispenserService:
         self._fault = ""
         self._noted = ""
         self._next_look = 0.0
+        self._types = [0] * 4
+        """By position, top first: the type of the cassette that was last seen there."""
 
     def open(self) -> Iterable[Event]:
         """STATUS only: nothing is reset before LAST STATUS was read."""
         self.close()
         self._driver = PuloonLcdm4000(self._open_stream(), self._clock, max_notes=self._max_notes)
-        self._fault = fault_of(self._driver.status(self._deadline(STATUS_S)))
+        self._fault = fault_of(self._status(self._deadline(STATUS_S)))
         return self._looked()
 
     def close(self) -> None:
@@ -70,7 +72,7 @@ class DispenserService:
         """Look at the unit now and then: a fault that appears or that somebody cleared makes the core initialise it anew."""
         if self._clock.now() < self._next_look:
             return []
-        status = self._unit.status(self._deadline(STATUS_S))
+        status = self._status(self._deadline(STATUS_S))
         fault = fault_of(status)
         changed, self._fault = fault != self._fault, fault
         near_end = ",".join(f"nearEnd{cassette.type}" for cassette in status.cassettes if cassette.near_end)
@@ -98,7 +100,7 @@ class DispenserService:
             case InitialiseDispenser(command_id=number):
                 return DispenserInitialised(number, self._initialise(deadline))
             case CheckDispenser(command_id=number):
-                return SelfCheckDone(number, self.device, findings_of(self._unit.status(deadline)))
+                return SelfCheckDone(number, self.device, findings_of(self._status(deadline)))
         raise ProtocolError(f"{type(command).__name__} is no command of a dispenser")
 
     def _dispense(self, command: Dispense, deadline: Deadline) -> Event:
@@ -108,29 +110,29 @@ class DispenserService:
         except OutcomeUnknown:
             heard = "acknowledged" if self._unit.acknowledged else "notAcknowledged"
             return CommandFailed(command.command_id, self.device, "outcomeUnknown", heard)
-        return NotesDispensed(command.command_id, result_of(result, "dispense"))
+        return NotesDispensed(command.command_id, result_of(result, "dispense", self._types))
 
     def _prepare(self, quantities: tuple[int, ...], deadline: Deadline) -> DispenserResult:
         """The baseline against which a lost answer will be judged; made distinguishable when it could be this dispense's own account."""
-        status = self._unit.status(deadline)
+        status = self._status(deadline)
         fault = fault_of(status) or missing_cassette(status, quantities)
         if fault:
             self._fault = fault
             raise DeviceFault(f"the dispenser cannot pay: {fault}", code=status.error.code, name=fault)
-        baseline = last_status_result(self._unit.last_status(deadline))
+        baseline = self._last_status(deadline)
         if possible(baseline, quantities):
             # it moves nothing: refused or unanswered, the baseline stays what LAST STATUS says now, and a lost answer may stay in doubt
             with contextlib.suppress(DeviceFault, OutcomeUnknown):
                 self._unit.test_dispense_nothing(deadline)
-            baseline = last_status_result(self._unit.last_status(deadline))
+            baseline = self._last_status(deadline)
         return baseline
 
     def _ask_until_it_answers(self, deadline: Deadline) -> DispenserResult:
         """While it moves notes the unit is silent; reading moves nothing and may be repeated."""
         while True:
             try:
-                self._unit.status(deadline.sooner(STATUS_S))
-                return last_status_result(self._unit.last_status(deadline.sooner(STATUS_S)))
+                self._status(deadline.sooner(STATUS_S))
+                return self._last_status(deadline.sooner(STATUS_S))
             except (LinkTimeout, ProtocolError):  # a dead port is a LinkError: out with it, so that it is opened anew
                 if deadline.expired:
                     raise
@@ -138,11 +140,22 @@ class DispenserService:
     def _initialise(self, deadline: Deadline) -> str:
         """RESET only when STATUS shows an error: a healthy unit is not touched."""
         self._fault = "notInitialised"  # when this fails, the next look that finds it well tells the core to try again
-        fault = fault_of(self._unit.status(deadline))
+        fault = fault_of(self._status(deadline))
         if fault:
             fault = fault_of(self._unit.reset(deadline).status)
         self._fault = fault
         return fault
+
+    def _status(self, deadline: Deadline) -> Status:
+        status = self._unit.status(deadline)
+        for position, cassette in enumerate(status.cassettes):
+            self._types[position] = cassette.type or self._types[position]
+        return status
+
+    def _last_status(self, deadline: Deadline) -> DispenserResult:
+        last = self._unit.last_status(deadline)
+        names: Mapping[int, str] = {int(command): name for command, name in COMMANDS.items()}
+        return result_of(last, names.get(last.last_command, "none"), self._types)
 
     def _looked(self) -> list[Event]:
         self._next_look = self._clock.now() + (WATCH_FAULT_S if self._fault else WATCH_S)
@@ -185,21 +198,24 @@ def four(quantities: tuple[int, ...]) -> tuple[int, int, int, int]:
     return first, second, third, fourth
 
 
-def result_of(result: MovementResult, command: str) -> DispenserResult:
-    """The answer is by position; units are by cassette type (a removed cassette keeps its position's place)."""
-    presented, rejected = [0] * 4, [0] * 4
-    for position, cassette in enumerate(result.cassettes, 1):
-        place = (cassette.type if 1 <= cassette.type <= 4 else position) - 1
-        presented[place] += cassette.exit
-        rejected[place] += cassette.reject
+def result_of(result: MovementResult, command: str, types: Sequence[int]) -> DispenserResult:
+    """The answer is by position; units are by cassette type. `types`: what was last seen at each position, 0 when nothing was.
+
+    A cassette that was taken out meanwhile comes without its type (0): it is the one that was seen at its place, unless that one now stands
+    elsewhere. Notes of one that nobody knows are missing: then the account proves nothing (docs/decisions/0035).
+    """
+    presented, rejected, unknown = [0] * 4, [0] * 4, 0
+    moved = {cassette.type for cassette, before in zip(result.cassettes, types, strict=True) if cassette.type != before}
+    for cassette, before in zip(result.cassettes, types, strict=True):
+        kind = cassette.type or (before if before not in moved else 0)
+        if 1 <= kind <= 4:
+            presented[kind - 1] += cassette.exit
+            rejected[kind - 1] += cassette.reject
+        else:
+            unknown += cassette.exit + cassette.reject
     units = tuple(UnitResult(p, r) for p, r in zip(presented, rejected, strict=True))
-    missing = max(0, result.miss - MISS_NONE)
+    missing = max(0, result.miss - MISS_NONE) + unknown
     return DispenserResult(command, result.error.code, "" if result.error.ok else result.error.name, missing, units)
-
-
-def last_status_result(last: LastStatus) -> DispenserResult:
-    names: Mapping[int, str] = {int(command): name for command, name in COMMANDS.items()}
-    return result_of(last, names.get(last.last_command, "none"))
 
 
 def build(settings: Mapping[str, Any]) -> DispenserService:

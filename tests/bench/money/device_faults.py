@@ -75,7 +75,8 @@ def dispenser_power(world: World, seconds: float) -> Effect:
 def dispenser_cut(world: World, notes: int, place: str, seconds: float) -> Effect:
     world.dispenser_line.hand("power", cut_after_notes=notes, at=place)
     world.when_dark(seconds)
-    return lambda: world.dispenser.cut_at is None
+    before = world.dispenser.cuts
+    return lambda: world.dispenser.cuts > before
 
 
 @kind("dispenser/jam", 1.5, DOUBT, FAULT, where=("ejt", "chk", "dvt", "exit"), after_notes=(1, 0, 2, 5))

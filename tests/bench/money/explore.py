@@ -3,6 +3,9 @@
 A cell is (kind of fault, moment). The moments are the points of one undisturbed withdrawal with a receipt, in their order; a single fault
 strikes a world that was undisturbed until then, so each cell is certain to be reached. Of a pair the first has a number, and the second the
 nth of a name, so that it stands for the same moment after whatever the first has changed; where that moment never comes it does not strike.
+
+One withdrawal is of one kind of notes, from cassettes at their usual places. What befalls the dispenser is therefore tried once more, with
+all arguments that it may have, around a dispense of four kinds from cassettes that have changed places.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from money.pool import Bar, Tally, chunks, on_all_cores, run_schedules, setting
 from money.schedule import Customer, Fault, Schedule
 
 CUSTOMER = Customer(card="static", pins=("112233",), amount_minor=30_000, pace_s=0.2, card_after_s=0.4, receipt=True)
+MIXED = replace(CUSTOMER, amount_minor=38_000)
 CHUNK = 50
 PAIR_KINDS = (
     *("process/agent", "process/cashDispenser", "machine/powerCut", "disk/refuses", "disk/syncFails"),
@@ -34,24 +39,29 @@ FIRST, LAST = "event CardRemoved", "show takeCash"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`first` (and `second`): kind and number of the point."""
+    """`first` (and `second`): kind and number of the point. `mixed`: the arguments, in a dispense of four kinds of notes."""
 
     first: tuple[str, int | str]
     second: tuple[str, int | str] | None = None
+    mixed: tuple[tuple[str, Any], ...] | None = None
 
     def schedule(self, number: int) -> Schedule:
+        if self.mixed is not None:
+            kind, at = self.first
+            return Schedule(number, (MIXED,), (Fault(at, kind, self.mixed),), swapped=True, whole=False)
         cells = [self.first] if self.second is None else [self.first, self.second]
         faults = tuple(Fault(at, kind, tuple(sorted(KINDS[kind].usual().items()))) for kind, at in cells)
         return Schedule(number, (CUSTOMER,), faults, whole=False)
 
     def __str__(self) -> str:
         cells = [self.first] if self.second is None else [self.first, self.second]
-        return " and ".join(f"{kind} at {at}" for kind, at in cells)
+        said = " and ".join(f"{kind} at {at}" for kind, at in cells)
+        return said if self.mixed is None else f"{said} {dict(self.mixed)}, four kinds of notes"
 
 
-def steps() -> tuple[str, ...]:
+def steps(customer: Customer = CUSTOMER, *, swapped: bool = False) -> tuple[str, ...]:
     """The points of the undisturbed withdrawal, up to the moment when everything is put right."""
-    outcome = play(Schedule(0, (CUSTOMER,), whole=False), setting(), trail=True)
+    outcome = play(Schedule(0, (customer,), swapped=swapped, whole=False), setting(), trail=True)
     assert not outcome.wrong, outcome.wrong
     return outcome.points[: outcome.points_before_heal]
 
@@ -75,9 +85,27 @@ def singles(points: tuple[str, ...]) -> list[Cell]:
     return [Cell((kind, at)) for kind in single_kinds() for at in range(len(points))]
 
 
+def around_the_dispense(points: tuple[str, ...]) -> tuple[int, int]:
+    return len(points) - 1 - points[::-1].index(FIRST), points.index(LAST)
+
+
+def mixed() -> list[Cell]:
+    """The dispenser's own faults; how long something lasts is not varied."""
+    begin, end = around_the_dispense(points := steps(MIXED, swapped=True))
+    return [
+        Cell((name, at), mixed=tuple(zip(sorted(choices), values, strict=True)))
+        for name, kind in KINDS.items()
+        if name.startswith("dispenser/")
+        for choices in [{argument: (of[:1] if argument == "seconds" else of) for argument, of in kind.choices.items()}]
+        for values in product(*(choices[argument] for argument in sorted(choices)))
+        for at in range(begin, end + 1)
+        if points[at] != points[at - 1] or points[at] == "note"
+    ]
+
+
 def pairs(points: tuple[str, ...]) -> Iterator[Cell]:
     """Around the dispense: both at the same moment, or the second later. Of moments of one name in a row only the first."""
-    begin, end = len(points) - 1 - points[::-1].index(FIRST), points.index(LAST)
+    begin, end = around_the_dispense(points)
     names = named(points)
     moments = [at for at in range(begin, end + 1) if points[at] != points[at - 1]]
     for place, first in enumerate(moments):
@@ -110,6 +138,11 @@ def main(report: Path | None, *, pairs: bool) -> tuple[dict[str, Any], bool]:
         sys.stdout.write(f"NO EFFECT  {kind} struck {tally.struck[kind]} times and was never felt\n")
     figures |= {"struck": tally.by_number[1], "felt": tally.effects.total(), "never_felt": len(idle)}
     complete = tally.by_number[1] == len(cells) and not idle
+    notes = mixed()
+    of_four, wrong, _ = run(notes, "four kinds of notes")
+    figures |= {"mixed": len(notes), "mixed_run": of_four.schedules, "mixed_struck": of_four.by_number[1], "mixed_violations": len(wrong)}
+    complete = complete and of_four.by_number[1] == len(notes)
+    figures["violations"] += len(wrong)
     if pairs:
         both = list(_pairs(points))
         again, more, doubtful = run(both, "pairs around the dispense")

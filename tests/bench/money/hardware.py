@@ -14,7 +14,7 @@ from simulators.card.slot import CardSlot, Reply
 from simulators.crypto.emv import IssuerKeys
 from simulators.devices import dispenser_wire as wire
 from simulators.devices.dispenser import Dispenser, Options
-from simulators.devices.dispenser_physics import Cassette, Counts, Run
+from simulators.devices.dispenser_physics import Cassette, Counts, PowerLost, Run
 
 DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 
@@ -43,8 +43,17 @@ class WitnessedDispenser(Dispenser):
         self._point = point
         self.errors: set[int] = set()
         """With which movements have ended."""
+        self.cuts = 0
+        """So often the power was cut in a movement."""
         self.armed: Counter[int] = Counter()
         """By the mechanics' list (its id): how many coming notes were ever put into it."""
+
+    def _step_done(self, place: str) -> None:
+        try:
+            super()._step_done(place)
+        except PowerLost:
+            self.cuts += 1
+            raise
 
     def _finish(self, counts: Counts, at: float) -> None:
         self.errors.add(counts.error)

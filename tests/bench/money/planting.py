@@ -222,8 +222,8 @@ def forget_rejects(digs: Digs) -> None:
 def rejects_are_presented(digs: Digs) -> None:
     shipped = dispenser_service.result_of
 
-    def result_of(result: Any, command: str) -> DispenserResult:
-        found = shipped(result, command)
+    def result_of(result: Any, command: str, types: Any) -> DispenserResult:
+        found = shipped(result, command, types)
         return replace(found, units=tuple(replace(unit, presented=unit.presented + unit.rejected) for unit in found.units))
 
     instead(digs, shipped, result_of)
@@ -239,7 +239,7 @@ def always_accurate(digs: Digs) -> None:
 
 @mutant("unitsByPosition", "cassettes stand in the order of their types", "debitedIsPresented", "countersAreTrue")
 def units_by_position(digs: Digs) -> None:
-    def result_of(result: Any, command: str) -> DispenserResult:
+    def result_of(result: Any, command: str, types: Any) -> DispenserResult:
         units = tuple(UnitResult(cassette.exit, cassette.reject) for cassette in result.cassettes)
         name = "" if result.error.ok else result.error.name
         return DispenserResult(command, result.error.code, name, max(0, result.miss - dispenser_service.MISS_NONE), units)

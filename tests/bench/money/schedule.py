@@ -241,7 +241,7 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         survives=chance.choice(("nothing", "reset", "reset", "power", "finished")),
         latency=chance.choice((1.0, 1.0, 0.0, 5.0)),
         counts=chance.choice(((60, 60, 60, 60), (60, 60, 60, 60), (3, 2, 60, 60), (1, 0, 2, 5))),
-        swapped=chance.random() < 0.05,
+        swapped=chance.random() < 0.15,
         face=face,
         risky=face and seed % 3 == 0,
         attended=seed % 4 == 0,
