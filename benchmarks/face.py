@@ -3,7 +3,7 @@
     ./run bench face                                 on ../shared/faces when it is there; else latency only, and what is missing
     ./run bench face --data FOLDER --report FILE     your own pictures: FOLDER/NAME/*.jpg and FOLDER/pairs.txt (LFW's format)
     ./run bench face --only sface --no-robustness    less of it, sooner
-    ./run bench face --attacks 200                   only rendered turns and attacks (docs/face-liveness.md)
+    ./run bench face --attacks 200 --seed 10000      only rendered turns and attacks (docs/face-liveness.md)
 
 Prints tables, thresholds proposed for the data, and as its last line one JSON object. --report writes a page with ROC, DET and score
 histograms. Nothing of the pictures is kept or written. docs/face.md says what the figures mean.
@@ -39,7 +39,7 @@ def main() -> int:
     arguments = _arguments()
     names = tuple(arguments.only or pipelines.NAMES)
     if arguments.attacks:
-        return _attacks(arguments.attacks)
+        return _attacks(arguments.attacks, arguments.seed)
     summary: dict[str, Any] = {name: {} for name in names}
     summary |= {"machine": _machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
     data = None if arguments.speed_only else _data(arguments, summary)
@@ -55,8 +55,8 @@ def main() -> int:
     return 0
 
 
-def _attacks(count: int) -> int:
-    found = attacks.run(count, ROOT / ".cache" / "camera", _say)
+def _attacks(count: int, first: int) -> int:
+    found = attacks.run(count, first, ROOT / ".cache" / "camera", _say)
     print(json.dumps({"bench": "face", **found, "machine": _machine(), "seconds": round(time.monotonic() - BEGAN, 1)}))
     return 0
 
@@ -69,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-robustness", action="store_true", help="without the table of poor pictures (most of the time)")
     parser.add_argument("--rounds", type=int, default=speed.ROUNDS, help="timed verifications of each pipeline")
     parser.add_argument("--attacks", type=int, metavar="N", help="N genuine turns and N attacks, rendered; nothing else")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="with --attacks: the first seed (default: 0)")
     parser.add_argument("--report", type=Path, help="an HTML page with the curves and tables")
     arguments = parser.parse_args()
     if arguments.rounds < 2:

@@ -4,7 +4,8 @@ paho's own thread and its reconnecting are not used: a callback that raises woul
 and its backoff has no jitter. The caller's thread drives the socket, callbacks only enqueue, and every attempt is a fresh client.
 PUBACK is sent by `acknowledge` alone (manual_ack), so a message is the broker's until its effect is on disk here.
 
-TCP_NODELAY is set on the socket: Nagle with delayed ACK costs 92 ms a round trip, without it 0.5 ms.
+TCP_NODELAY is set on the socket: Nagle with delayed ACK costs 92 ms a round trip, without it 0.5 ms. The terminal's sibling is
+`terminal/adapters/mqtt.py`: why there are two, docs/decisions/0034.
 """
 
 from __future__ import annotations

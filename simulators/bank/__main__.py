@@ -23,6 +23,7 @@ from simulators.bank.host import BankHost
 from simulators.bank.keys import BankKeys, KeyFileError, load_or_create
 from simulators.bank.link import BankLink, Tls
 from simulators.bank.messages import ACKNOWLEDGED
+from simulators.bank.retention import Retention
 from simulators.bank.store import Store, StoreError
 from simulators.bank.template_keys import TemplateKeys
 from simulators.bank.templates import TemplatesError, load_templates
@@ -150,6 +151,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--control", type=Path, help="Unix socket for the control wire")
     parser.add_argument("--cast", type=Path, help="cards and accounts (default: simulators/cast.toml)")
     parser.add_argument("--templates", type=Path, help="enrolled faces (JSON); without it nobody is enrolled")
+    parser.add_argument(
+        "--face-retention-months",
+        type=int,
+        default=12,
+        help="templates that were not used for so long are deleted, with proof (default: %(default)s, the consent's)",
+    )
     parser.add_argument("--ca", type=Path, help="certificate authority of the broker, for mqtts")
     parser.add_argument("--cert", type=Path, help="the bank's certificate, for mqtts")
     parser.add_argument("--key", type=Path, help="its private key")
@@ -164,6 +171,8 @@ def _arguments() -> argparse.Namespace:
     arguments.acknowledges = tuple(filter(None, arguments.acknowledges.split(",")))
     if not set(arguments.acknowledges) <= set(ACKNOWLEDGED):
         parser.error(f"--acknowledges: known are {', '.join(ACKNOWLEDGED)}")
+    if not 1 <= arguments.face_retention_months <= 60:
+        parser.error("--face-retention-months is 1 to 60")
     if not arguments.print_public_key and not (arguments.broker and arguments.control):
         parser.error("--broker and --control are needed")
     return arguments
@@ -201,7 +210,13 @@ def _run(arguments: argparse.Namespace) -> int:
     loop.serve_control(arguments.control, Controls(host, faults, link, load_or_create_centre(arguments.store.parent)))
     if arguments.stdin_eof:
         loop.stop_on_stdin_eof()
-    loop.run(link.tick, link.next_wakeup)
+    retention = Retention(host.store, host.faces, arguments.face_retention_months, lambda: datetime.now(UTC))
+
+    def tick(now: float) -> None:
+        link.tick(now)
+        retention.tick(now)
+
+    loop.run(tick, lambda: min(filter(None, (link.next_wakeup(), retention.next_wakeup()))))
     link.close()
     host.store.close()
     arguments.control.unlink(missing_ok=True)

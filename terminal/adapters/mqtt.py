@@ -4,7 +4,8 @@ paho's own thread and its reconnecting are not used: a callback that raises kill
 its backoff has no jitter, and its queues resend what we account for ourselves. Here the caller's thread drives the socket, the
 callbacks only enqueue, and every attempt is a fresh client, so that no message of the last connection lives on.
 
-TCP_NODELAY is set on the socket: Nagle with delayed ACK costs 92 ms a round trip, without it 0.5 ms.
+TCP_NODELAY is set on the socket: Nagle with delayed ACK costs 92 ms a round trip, without it 0.5 ms. The monitor's sibling is
+`kiosk_ui/monitor/mqtt.py`: why there are two, docs/decisions/0034.
 """
 
 from __future__ import annotations

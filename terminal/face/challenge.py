@@ -65,10 +65,10 @@ class Challenge:
         self.phase = Phase.SETTLE
         self.failure: Failure = ""
         self.done = 0
-        self._since = 0.0
+        self._since = self._asked_at = 0.0
         self._recent: list[tuple[float, float]] = []
         self._base = self._width = 0.0
-        self._early = self._jumps = 0
+        self._early = self._jumps = self._left = 0
         self._last_change = self._seen_at = 0.0
         self._lately: list[tuple[float, float]] = []
         self._alike = 1.0
@@ -170,10 +170,11 @@ class Challenge:
         if step > limits.jump * self._slowness or (self._alike < limits.alike and change > limits.on_the_way):
             return self._jump(at)
         if change < limits.turn:
-            if not (self._way or self._begun or self._crossing) and change < limits.on_the_way and at - self._since > limits.begin_s:
+            if not (self._way or self._begun or self._crossing) and change < limits.on_the_way and at - self._asked_at > limits.begin_s:
                 return self._fail("noResponse")
             self._turned = 0
-            self._again = self._again and change > limits.on_the_way
+            if self._again and change <= limits.on_the_way:  # back: the same is asked for anew
+                self._again, self._asked_at = False, at
             self._way = self._way or change >= limits.on_the_way
             self._begun = self._begun or self._way
             return self.pass_time(at)
@@ -199,11 +200,15 @@ class Challenge:
             self.pass_time(at)
 
     def _hold(self, at: float, yaw5: float, width: float) -> None:
-        """Whoever turns back before being asked to has to turn again: a recording does not."""
+        """Whoever turns back before being asked to has to turn again, and may do so once: a recording does not hold until it is asked."""
         change = self._change(yaw5)
         if change >= self._limits.turn:
             self._reliefs.append(relief(change, width / self._width))
-        if change < self._limits.held or self._flat:
+        left = change < self._limits.held
+        self._left += left
+        if self._left > self._limits.left_allowed:
+            self._fail("movedUnasked")
+        elif left or self._flat:
             self._enter(Phase.TURN, at, keep_clock=True)
         elif at - self._held_since >= self._holds[self.done]:
             self._go_on(at, yaw5)
@@ -267,7 +272,7 @@ class Challenge:
     def _enter(self, phase: Phase, at: float, *, keep_clock: bool = False) -> None:
         self.phase = phase
         if not keep_clock:
-            self._since = at
+            self._since = self._asked_at = at
         self._wrong = self._turned = self._straight = self._crossed = 0
         if not keep_clock:
             self._way = self._again = self._crossing = self._begun = False

@@ -18,7 +18,8 @@ STEPS = 1000
 class ChallengeLimits:
     """Seconds, and differences of yaw5. `jump` and `alike`: how much one frame may differ from the one before.
 
-    `relief`: the least median over the turned frames of a turn. `begin_s`: a turn is begun by then, `step_s`: and done by then.
+    `relief`: the least median over the turned frames of a turn. `begin_s`: a turn is begun by then, `step_s`: and done by then. `hold_s`:
+    it is held for so long; `left_allowed`: so often in all somebody may turn back before being asked to, and turn again.
     """
 
     turn: float = 0.45
@@ -34,13 +35,14 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    begin_s: float = 2.5
+    begin_s: float = 2.0
     step_s: float = 4.5
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)
     next_s: tuple[float, float] = (0.0, 0.15)
-    hold_s: tuple[float, float] = (0.03, 0.28)
+    hold_s: tuple[float, float] = (0.05, 0.35)
     early_allowed: int = 1
+    left_allowed: int = 1
     jumps_allowed: int = 2
     frame_s: tuple[float, float] = (0.067, 0.1)
 

@@ -20,6 +20,7 @@ from simulators.bank.cards import load_cast
 from simulators.bank.host import BankHost
 from simulators.bank.keys import BankKeys, KeyFileError
 from simulators.bank.probe import Probe
+from simulators.bank.retention import EVERY_S, Retention
 from simulators.bank.rotation import rotate, rotate_back, unpack
 from simulators.bank.store import Store
 from simulators.bank.template_keys import TemplateKeys
@@ -279,6 +280,20 @@ def test_what_was_not_used_for_long_is_deleted(branch: Branch) -> None:
         assert branch.host.faces.expire(12, NOW + timedelta(days=400)) == ["D-1"]
     assert [row["customer"] for row in branch.host.faces.all()] == [CARD]
     assert branch.host.faces.proofs()[0]["reason"] == "retentionOver"
+
+
+def test_the_bank_looks_for_what_is_over_every_hour_by_itself(branch: Branch) -> None:
+    branch.opens()
+    branch.enrols()
+    today = [NOW + timedelta(days=200)]
+    retention = Retention(branch.host.store, branch.host.faces, 12, lambda: today[0])
+    retention.tick(50.0)
+    assert branch.host.faces.proofs() == [] and retention.next_wakeup() == 50.0 + EVERY_S
+    today[0] += timedelta(days=300)
+    retention.tick(51.0)
+    assert branch.host.faces.proofs() == [], "not more often than every hour"
+    retention.tick(50.0 + EVERY_S)
+    assert [proof["reason"] for proof in branch.host.faces.proofs()] == ["retentionOver"] and branch.host.faces.all() == []
 
 
 def test_a_chain_of_proofs_that_was_touched_is_found_out(branch: Branch) -> None:

@@ -102,7 +102,7 @@ class Spoiler:
 
     def _right(self, leaf: str) -> Said:
         one, n = self._terminal, self._chance.randrange(50)
-        return {
+        says: dict[str, Callable[[], Said]] = {
             "state": one.state,
             "telemetry": one.telemetry,
             "event": lambda: one.cash("1", n),
@@ -112,7 +112,8 @@ class Spoiler:
             "reported": lambda: one.says(
                 "reported", "ConfigurationReported", {"version": n + 1, "state": "applied", "active": n + 1, "reason": "", "at": AT}
             ),
-        }[leaf]()
+        }
+        return says[leaf]()
 
     def _spoiled(self, leaf: str, payload: bytes) -> bytes:
         if self._chance.random() < 0.05 and leaf in self._last and leaf not in ("desired", "ack"):  # there the same again is the same

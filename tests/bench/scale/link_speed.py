@@ -70,6 +70,10 @@ def fill(folder: Path, rows: int, tell: Any) -> None:
     store.close()
 
 
+def _no_delay(client: mqtt.Client, userdata: object, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class PlainPaho:
     """paho alone, as its manual has it: its thread, its queue, QoS 1; counted is what got a PUBACK. Nothing is stored anywhere."""
 
@@ -78,7 +82,7 @@ class PlainPaho:
         self._connected, self._all, self._count, self._wanted = threading.Event(), threading.Event(), 0, 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "plain-paho", protocol=mqtt.MQTTv5)
         self._client.max_inflight_messages_set(window)
-        self._client.on_socket_open = lambda _c, _u, sock: sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._client.on_socket_open = _no_delay
         self._client.on_connect = lambda *_: self._connected.set()
         self._client.on_publish = lambda *_: self._acked()
         self._client.connect(parts.hostname or "", parts.port or 1883)

@@ -56,7 +56,7 @@ def device(number: int) -> Outgoing:
 
 def alarm(terminal: str, number: int) -> Outgoing:
     """Raised and returned by turns."""
-    data = {
+    data: dict[str, Any] = {
         "alarmId": f"{terminal}/deviceOffline/printer/{number // 2}",
         "alarm": "deviceOffline",
         "device": "printer",
