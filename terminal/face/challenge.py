@@ -27,7 +27,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Literal
 
-from terminal.face.turns import ChallengeLimits, RandomBelow, Turn, between, relief
+from terminal.face.turns import SIDES, ChallengeLimits, RandomBelow, Turn, between, relief
 from terminal.face.values import Stage
 
 Failure = Literal["", "noResponse", "wrongWay", "movedUnasked", "jumped", "flat"]
@@ -62,6 +62,9 @@ class Challenge:
         self._nexts = [between(random_below, self._limits.next_s) for _ in turns]
         self._holds = [between(random_below, self._limits.hold_s) for _ in turns]
         self._direct = [random_below(2) == 0 and one != other for one, other in pairwise((*turns, turns[-1]))]
+        self._others = [SIDES[random_below(2)] for _ in range(self._limits.late_allowed)]
+        self.asked = False
+        """Something was asked for: whoever leaves now has not passed."""
         self.phase = Phase.SETTLE
         self.failure: Failure = ""
         self.done = 0
@@ -106,7 +109,7 @@ class Challenge:
 
     def restart(self) -> None:
         """The person left before anything was asked for; what will be asked stays the same."""
-        if self.done == 0 and self.phase in (Phase.SETTLE, Phase.WAIT):
+        if not self.asked:
             self.phase, self._recent = Phase.SETTLE, []
 
     def see(self, at: float, yaw5: float, width: float, alike: float = 1.0) -> None:
@@ -156,6 +159,7 @@ class Challenge:
                 self._since = at
         elif at - self._since >= (self._nexts[self.done] if self.done else self._waits[self._early]):
             self._last_change = self._change(yaw5)
+            self.asked = True
             self._enter(Phase.TURN, at)
 
     def _turn(self, at: float, yaw5: float, width: float) -> None:
@@ -170,13 +174,13 @@ class Challenge:
         if step > limits.jump * self._slowness or (self._alike < limits.alike and change > limits.on_the_way):
             return self._jump(at)
         if change < limits.turn:
-            if not (self._way or self._begun or self._crossing) and change < limits.on_the_way and at - self._asked_at > limits.begin_s:
-                return self._fail("noResponse")
+            self._begun = self._begun or change >= limits.begun
+            if not (self._begun or self._crossing) and at - self._asked_at > limits.begin_s:
+                return self._late(at)
             self._turned = 0
             if self._again and change <= limits.on_the_way:  # back: the same is asked for anew
                 self._again, self._asked_at = False, at
             self._way = self._way or change >= limits.on_the_way
-            self._begun = self._begun or self._way
             return self.pass_time(at)
         if at - self._since < limits.earliest_s:
             return self._fail("movedUnasked")
@@ -188,6 +192,15 @@ class Challenge:
             self._enter(Phase.HOLD, at, keep_clock=True)
             self._held_since = at
         return self.pass_time(at)
+
+    def _late(self, at: float) -> None:
+        """Not begun in time: the arrow goes, and comes again for a side drawn anew. A slow person has one more chance, as a film has."""
+        if not self._others:
+            return self._fail("noResponse")
+        self.turns = (*self.turns[: self.done], self._others.pop(), *self.turns[self.done + 1 :])
+        self._enter(Phase.WAIT, at)
+        self._since = at + self._limits.late_pause_s
+        return None
 
     def _jump(self, at: float) -> None:
         """The way there was not seen. Once it may have been a fast head and a slow camera: back, and the same again."""

@@ -82,7 +82,7 @@ class Session:
     @property
     def begun(self) -> bool:
         """Something was asked for: from now on whoever leaves has not passed."""
-        return self.challenge is not None and (self.challenge.done > 0 or self.challenge.phase not in (Phase.SETTLE, Phase.WAIT))
+        return self.challenge is not None and self.challenge.asked
 
     @property
     def stage(self) -> Stage:

@@ -11,6 +11,7 @@ from terminal.face.values import Detection
 Turn = Literal["turnLeft", "turnRight"]
 RandomBelow = Callable[[int], int]
 """`secrets.randbelow`, or a seeded one in a test."""
+SIDES: tuple[Turn, Turn] = ("turnLeft", "turnRight")
 STEPS = 1000
 
 
@@ -19,12 +20,14 @@ class ChallengeLimits:
     """Seconds, and differences of yaw5. `jump` and `alike`: how much one frame may differ from the one before.
 
     `relief`: the least median over the turned frames of a turn. `begin_s`: a turn is begun by then, `step_s`: and done by then. `hold_s`:
-    it is held for so long; `left_allowed`: so often in all somebody may turn back before being asked to, and turn again.
+    it is held for so long; `left_allowed`: so often in all somebody may turn back before being asked to, and turn again. `late_allowed`: so
+    often in all somebody may begin too late, and is asked anew, after a pause, for a side that is drawn anew.
     """
 
     turn: float = 0.45
     held: float = 0.30
     straight: float = 0.20
+    begun: float = 0.09
     on_the_way: float = 0.15
     jump: float = 0.46
     alike: float = 0.58
@@ -35,7 +38,7 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    begin_s: float = 2.0
+    begin_s: float = 1.4
     step_s: float = 4.5
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)
@@ -43,14 +46,15 @@ class ChallengeLimits:
     hold_s: tuple[float, float] = (0.05, 0.35)
     early_allowed: int = 1
     left_allowed: int = 1
+    late_allowed: int = 1
+    late_pause_s: float = 0.3
     jumps_allowed: int = 2
     frame_s: tuple[float, float] = (0.067, 0.1)
 
 
 def draw_turns(random_below: RandomBelow, turns: int) -> tuple[Turn, ...]:
-    """`turns`, or (one time in three) one more, each to either side."""
-    sides: tuple[Turn, Turn] = ("turnLeft", "turnRight")
-    return tuple(sides[random_below(2)] for _ in range(turns + (random_below(3) == 0)))
+    """`turns`, or (one time in four) one more, each to either side."""
+    return tuple(SIDES[random_below(2)] for _ in range(turns + (random_below(4) == 0)))
 
 
 def narrowness(face: Detection) -> float:

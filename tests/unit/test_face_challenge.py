@@ -78,6 +78,15 @@ def test_a_turn_in_the_moment_of_the_request_was_not_an_answer() -> None:
     assert asked.failure == "movedUnasked"
 
 
+def test_who_turns_back_too_early_twice_is_a_recording() -> None:
+    asked, at = asked_to_turn()
+    at += 0.3
+    for yaw in (0.2, 0.4, 0.5, 0.5, 0.1, 0.0, 0.0, 0.2, 0.4, 0.5, 0.5, 0.1, 0.0):
+        at += 0.01
+        asked.see(at, yaw, 0.88)
+    assert asked.failure == "movedUnasked"
+
+
 def test_who_turns_back_too_early_turns_again() -> None:
     asked = challenge("turnRight")
     at, poses = 0.0, iter([-0.2, -0.4, -0.5, -0.5, -0.1, 0.0])
@@ -127,14 +136,50 @@ def test_one_wild_frame_is_nobodys_movement() -> None:
 
 
 def test_a_turn_is_begun_soon_and_may_then_take_its_time() -> None:
-    late, at = asked_to_turn()
-    for number in range(1, 60):
-        late.see(at + number / 15, 0.0 if number < 42 else 0.5, 0.9)
-    assert late.failure == "noResponse"
     slow, at = asked_to_turn()
     for number in range(1, 66):
-        slow.see(at + number / 15, min(0.5, max(0.0, (number - 20) * 0.016)), 0.9)
+        slow.see(at + number / 15, min(0.5, max(0.0, (number - 14) * 0.016)), 0.9)
     assert slow.failure == "" and slow.phase is not Phase.TURN
+
+
+def test_who_begins_too_late_is_asked_anew_once_for_another_side_perhaps() -> None:
+    sides = set()
+    for seed in range(12):
+        late, at = challenge("turnLeft", "turnLeft", seed=seed), 0.0
+        asked_at: list[tuple[float, str]] = []
+        while not late.over:
+            at += 1 / 15
+            before = late.stage
+            late.see(at, 0.0, 1.0)
+            if late.stage != before and late.stage in SIDES:
+                asked_at.append((at, late.stage))
+        assert late.failure == "noResponse" and len(asked_at) == 2
+        assert 1.4 + 0.3 < asked_at[1][0] - asked_at[0][0] < 2.6
+        sides.add(asked_at[1][1])
+    assert sides == {"turnLeft", "turnRight"}
+
+
+def test_who_answers_the_second_request_passes() -> None:
+    """Slow to see the arrow: it has gone again before the head moves, and comes back."""
+    late, at, asleep = challenge("turnLeft", seed=3), 0.0, True
+    person = Person(obeys)
+    while not late.over and at < 20:
+        at += 1 / 15
+        stage = late.stage
+        asleep = asleep and not (late.asked and stage == "look")
+        late.see(at, *person.pose(at, "look" if asleep else stage))
+        if late.after:
+            late.conclude()
+    assert (late.phase, late.failure) == (Phase.PASSED, "")
+
+
+def test_who_leaves_after_the_first_request_does_not_start_again() -> None:
+    late, at = asked_to_turn()
+    while late.phase is Phase.TURN:
+        at += 1 / 15
+        late.see(at, 0.0, 1.0)
+    late.restart()
+    assert late.asked and late.phase is Phase.WAIT
 
 
 def test_frames_without_a_face_only_let_time_pass() -> None:

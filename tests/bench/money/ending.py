@@ -102,6 +102,8 @@ def unrest(world: World) -> str:
         return f"the session is in {state.phase.value}"
     if state.phase is Phase.OUT_OF_SERVICE and not excused(world):
         return f"out of service: {world.view.get('lines')}"
+    if world.dispenser.mechanics.path:
+        return "notes lie on the path, and it moves or is without power"
     rows = life.waiting_messages()
     return f"{rows} messages wait for the bank" if rows else ""
 

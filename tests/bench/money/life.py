@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 START_S = 0.3
 AGAIN_S = 1.0
 LONGEST_WAIT_S = 30.0
+LETTERS = str.maketrans("0123456789", "abcdefghij")
+"""A seed within a message's identity: as digits, seed 112233 would look like somebody's PIN."""
 
 
 class Life:
@@ -64,7 +66,8 @@ class Life:
         self.stood_still_s = 0.0
         self.deadlines = Deadlines(self)
         self._direct: DirectPage | None = None
-        self._identities = iter(f"{world.schedule.seed}-{number}-{n}" for n in range(1_000_000))
+        seed = str(world.schedule.seed).translate(LETTERS)
+        self._identities = iter(f"{seed}-{number}-{n}" for n in range(1_000_000))
         self.tasks.append(world.time.spawn(f"agent {number}", self._main))
 
     # --- the process
