@@ -194,7 +194,7 @@ class Challenge:
         return self.pass_time(at)
 
     def _late(self, at: float) -> None:
-        """Not begun in time: the arrow goes, and comes again for a side drawn anew. A slow person has one more chance, as a film has."""
+        """Not begun in time: the arrow goes, and comes again for a side drawn anew. One more chance, for a film as well."""
         if not self._others:
             return self._fail("noResponse")
         self.turns = (*self.turns[: self.done], self._others.pop(), *self.turns[self.done + 1 :])
@@ -255,7 +255,7 @@ class Challenge:
             return self._fail("movedUnasked")
         self._straight = self._straight + 1 if abs(yaw5 - self._base) <= limits.straight else 0
         if self._straight < limits.turn_frames:
-            return self.pass_time(at)
+            return self._fail("noResponse") if at - self._since > limits.back_s else self.pass_time(at)
         self.done += 1
         self._enter(Phase.AFTER if self.done == self.of else Phase.WAIT, at)
         return None

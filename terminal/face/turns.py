@@ -19,9 +19,10 @@ STEPS = 1000
 class ChallengeLimits:
     """Seconds, and differences of yaw5. `jump` and `alike`: how much one frame may differ from the one before.
 
-    `relief`: the least median over the turned frames of a turn. `begin_s`: a turn is begun by then, `step_s`: and done by then. `hold_s`:
-    it is held for so long; `left_allowed`: so often in all somebody may turn back before being asked to, and turn again. `late_allowed`: so
-    often in all somebody may begin too late, and is asked anew, after a pause, for a side that is drawn anew.
+    `relief`: the least median over the turned frames of a turn. From the request on, `begin_s`: a turn is begun by then, `back_s`: so
+    long may the way back take, `step_s`: all of it. `hold_s`: a turn is held for so long; `left_allowed`: so
+    often in all somebody may turn back before being asked to, and turn again. `late_allowed`: so often in all somebody may be too late,
+    and is asked anew, after a pause, for a side that is drawn anew.
     """
 
     turn: float = 0.45
@@ -31,7 +32,7 @@ class ChallengeLimits:
     on_the_way: float = 0.15
     jump: float = 0.46
     alike: float = 0.58
-    unasked: float = 0.32
+    unasked: float = 0.24
     frontal: float = 0.35
     relief: float = 0.55
     steady: float = 0.15
@@ -39,6 +40,7 @@ class ChallengeLimits:
     turn_frames: int = 2
     after_frames: int = 3
     begin_s: float = 1.4
+    back_s: float = 2.0
     step_s: float = 4.5
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)

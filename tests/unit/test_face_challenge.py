@@ -159,6 +159,12 @@ def test_who_begins_too_late_is_asked_anew_once_for_another_side_perhaps() -> No
     assert sides == {"turnLeft", "turnRight"}
 
 
+def test_who_does_not_come_back_soon_does_not_answer() -> None:
+    asked = challenge("turnLeft")
+    run(asked, Person(lambda stage, at: TURNED if stage == "turnLeft" or asked.phase is Phase.BACK else 0.0))
+    assert asked.failure == "noResponse"
+
+
 def test_who_answers_the_second_request_passes() -> None:
     """Slow to see the arrow: it has gone again before the head moves, and comes back."""
     late, at, asleep = challenge("turnLeft", seed=3), 0.0, True
