@@ -1,8 +1,8 @@
 """The centre's orders (`ATMDeviceControl`), read and judged. Pure: keys and the moment are arguments.
 
 An order is signed with Ed25519 over canonical JSON of `data` without its `signature`, behind the prefix ORDER_PREFIX: keys sorted,
-no blanks, UTF-8, integers only. It is addressed, holds for a time (by this device's clock) and is taken once. What moves notes is
-never done from afar, whoever signs it.
+no blanks, UTF-8, integers only. It is addressed, holds for a time (by this device's clock, which need not be the centre's to the
+second) and is taken once. What moves notes is never done from afar, whoever signs it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -21,6 +21,9 @@ from terminal.core.model import Device
 
 ORDER_PREFIX = b"smart-branch/command/v1\n"
 DESIRED_PREFIX = b"smart-branch/desired/v1\n"
+CLOCKS_APART = timedelta(seconds=30)
+"""So far this clock may be behind the centre's before `notBefore` counts: a centre orders from its own now on. From there on the alarm
+`clockWrong` stands. The end is not stretched: what has expired by this clock is never done."""
 RANGE_MOST = 200
 ROLES = ("operator", "supervisor")
 NAME = re.compile(r"[A-Za-z]{1,32}", re.ASCII)
@@ -100,7 +103,7 @@ def read_order(data: Mapping[str, Any], keys: Keys, terminal: str, now: datetime
         return refuse("wrongTerminal")
     if now >= expires:
         return refuse("expired")
-    if now < begins:
+    if now < begins - CLOCKS_APART:
         return refuse("notYet")
     order = Order(known, name, data["parameters"], data["issuedBy"], data["role"], data["approvedBy"], data["reason"], expires)
     fault = order_fault(order)

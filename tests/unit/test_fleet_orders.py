@@ -22,9 +22,12 @@ from terminal.core import events as e
 from terminal.core.cash import DispenserResult, UnitResult
 from terminal.core.model import Device, OpenDispense, Phase
 from terminal.core.values import replace
+from terminal.fleet.alarm_table import ALARMS
 from terminal.fleet.order_book import Outcome
 from terminal.fleet.order_desk import RESTART_EXIT
-from terminal.fleet.orders import MOVES_NOTES
+from terminal.fleet.orders import CLOCKS_APART, MOVES_NOTES
+
+CLOCK_WRONG_MS = int(1000 * (ALARMS["clockWrong"].raise_at or 0))
 
 
 @pytest.fixture
@@ -263,6 +266,23 @@ def test_another_terminal_too_early_too_late(bench: FleetBench) -> None:
     assert refusal(bench, signed(bench, terminal="T0002")) == "wrongTerminal"
     assert refusal(bench, signed(bench, notBefore=soon)) == "notYet"
     assert refusal(bench, signed(bench, expiresAt=past)) == "expired"
+
+
+def test_two_clocks_are_never_the_same(bench: FleetBench) -> None:
+    """The centre orders from its own now on; a terminal that is a little behind it does not know that moment yet."""
+    centre, two_minutes = bench.world.wall(), timedelta(minutes=2)
+
+    def told(order: str, ahead: timedelta) -> str:
+        """The centre's clock is `ahead` of this terminal's."""
+        data = CENTRE.order(BASE, order, {}, centre + ahead)["data"]
+        bench.hear(link.OrderArrived(data))
+        return str(bench.result(data["commandId"])["reason"] or bench.result(data["commandId"])["state"])
+
+    alike = [timedelta(milliseconds=ms) for ms in (-CLOCK_WRONG_MS + 1, -1, 0, 1, 200, CLOCK_WRONG_MS)]
+    assert [told("status", ahead) for ahead in alike] == ["succeeded"] * len(alike)
+    assert told("status", timedelta(milliseconds=CLOCK_WRONG_MS + 1)) == told("status", two_minutes) == "notYet"
+    assert told("status", -timedelta(minutes=5)) == "expired", "the end of an order is not stretched"
+    assert timedelta(milliseconds=CLOCK_WRONG_MS) == CLOCKS_APART, "no order is refused for a clock that no alarm has been raised for"
 
 
 def test_an_order_is_done_once_also_after_a_restart(bench: FleetBench) -> None:
