@@ -39,6 +39,9 @@ MOVES_NOTES = frozenset(
         *("exchange", "startExchange", "endExchange", "cashIn", "cashInEnd", "cashInRollback", "deposit", "calibrate", "moveNotes"),
     }
 )
+TWO_PEOPLE = frozenset({"leaveService"})
+"""Not on one person's word, whoever that is: another one has approved it (`approvedBy`). That one of the two is a supervisor is the
+centre's to hold: an order carries the role of who gave it, not of who approved it."""
 RESULTS = {"malformed": "FMTE", "unknownCommand": "NSUP"}
 """ISO 20022 caam result per reason of refusal; SECR for all others."""
 FIELDS: Mapping[str, type | tuple[type, ...]] = {
@@ -118,8 +121,13 @@ def order_fault(order: Order) -> str:
         return "unknownCommand"
     if not parameters_fit(order):
         return "malformed"
-    second = order.approved_by is not None and order.approved_by != order.issued_by
-    return "wrongRole" if order.command == "leaveService" and order.role != "supervisor" and not second else ""
+    return "wrongRole" if order.command in TWO_PEOPLE and not has_second_person(order) else ""
+
+
+def has_second_person(order: Order) -> bool:
+    """Nobody approves his own order, nor does a name of blanks."""
+    given, approved = (name.strip().casefold() for name in (order.issued_by, order.approved_by or ""))
+    return approved not in ("", given)
 
 
 def parameters_fit(order: Order) -> bool:

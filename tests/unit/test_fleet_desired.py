@@ -231,7 +231,7 @@ def test_one_under_which_the_agent_does_not_stay_is_rolled_back_without_it(bench
 
 
 def test_what_was_out_of_service_before_need_not_be_in_service_after(bench: FleetBench) -> None:
-    bench.order("leaveService", role="supervisor")
+    bench.order("leaveService", approved_by="supervisor-1")
     desire(bench, 1, LIMIT)
     again = bench.restart()
     assert reported(again) == (1, "applied", 1, "")

@@ -122,7 +122,7 @@ def damaged(*_: Any, **__: Any) -> Any:
 
 
 def test_out_of_service_and_back(bench: FleetBench) -> None:
-    left = bench.order("leaveService", role="supervisor")
+    left = bench.order("leaveService", approved_by="supervisor-1")
     assert bench.results(left)[-1] == ("succeeded", "SUCC", "")
     assert bench.agent.state.phase is Phase.OUT_OF_SERVICE
     bench.pass_s(3.0)
@@ -138,7 +138,7 @@ def test_out_of_service_and_back(bench: FleetBench) -> None:
 
 def test_leaving_waits_for_the_customer_and_can_be_cancelled(bench: FleetBench) -> None:
     bench.agent.take(e.CardInserted())
-    left = bench.order("leaveService", role="supervisor")
+    left = bench.order("leaveService", approved_by="supervisor-1")
     assert bench.results(left) == [("received", None, ""), ("waiting", None, "")]
     assert bench.agent.state.phase is Phase.READING_CARD, "the customer is served"
     cancelled = bench.order("cancel", {"commandId": left})
@@ -146,7 +146,7 @@ def test_leaving_waits_for_the_customer_and_can_be_cancelled(bench: FleetBench) 
     assert not bench.agent.state.closed_by_operator
     assert bench.results(bench.order("cancel", {"commandId": left}))[-1] == ("failed", "CNTE", "notWaiting")
 
-    second = bench.order("leaveService", role="supervisor")
+    second = bench.order("leaveService", approved_by="supervisor-1")
     bench.agent.take(e.CardRemoved())
     bench.pass_s(30.0)
     assert bench.agent.state.phase is Phase.OUT_OF_SERVICE and bench.results(second)[-1] == ("succeeded", "SUCC", "")
@@ -154,7 +154,7 @@ def test_leaving_waits_for_the_customer_and_can_be_cancelled(bench: FleetBench) 
 
 def test_what_waits_too_long_expires(bench: FleetBench) -> None:
     bench.agent.take(e.CardInserted())
-    left = bench.order("leaveService", role="supervisor", holds_s=5)
+    left = bench.order("leaveService", approved_by="supervisor-1", holds_s=5)
     worker = bench.order("restartWorker", {"device": "printer"}, holds_s=5)
     bench.pass_s(6.0)
     assert bench.results(left)[-1] == bench.results(worker)[-1] == ("expired", "TIMO", "expired")
@@ -302,11 +302,17 @@ def test_the_memory_of_orders_does_not_grow_for_ever(bench: FleetBench) -> None:
     assert len(bench.store.kept("order")) == 1
 
 
-def test_two_persons_or_a_supervisor(bench: FleetBench) -> None:
+def test_out_of_service_takes_two_people(bench: FleetBench) -> None:
     assert refusal(bench, signed(bench, "leaveService")) == "wrongRole"
-    assert refusal(bench, signed(bench, "leaveService", approved_by="operator-1")) == "wrongRole", "nobody approves his own"
+    assert refusal(bench, signed(bench, "leaveService", role="supervisor")) == "wrongRole", "nor does a supervisor alone"
+    for own in ("operator-1", " Operator-1", "", "  "):
+        assert refusal(bench, signed(bench, "leaveService", approved_by=own)) == "wrongRole", "nobody approves his own"
+        assert refusal(bench, signed(bench, "leaveService", approved_by=own, role="supervisor")) == "wrongRole"
     assert not bench.agent.state.closed_by_operator
-    assert bench.results(bench.order("leaveService", approved_by="operator-2"))[-1][0] == "succeeded"
+    assert bench.results(bench.order("leaveService", approved_by="supervisor-1"))[-1][0] == "succeeded"
+    assert bench.results(bench.order("enterService"))[-1][0] == "succeeded"
+    by_a_supervisor = bench.order("leaveService", role="supervisor", approved_by="operator-2")
+    assert bench.results(by_a_supervisor)[-1][0] == "succeeded"
 
 
 @pytest.mark.parametrize("command", sorted(MOVES_NOTES))
