@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from crash_bench import shifts, table
 from crash_bench.play import Played
+from store_kind import store_kind
 
 PACKAGES = ("paho-mqtt", "pyserial", "pyscard", "cryptography", "websockets")
 
@@ -46,6 +47,7 @@ def main() -> int:
         for violation in played.violations:
             print(f"run {played.number}: {violation}")
     found = table.summary(everything)
+    found["store"] = store_kind(None)
     print(json.dumps({"bench": "crash", **found, "seconds": round(time.monotonic() - began, 1), "seed": arguments.seed, **setting()}))
     return 1 if found["violations"] else 0
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scale.fleet_stage import Burst, FleetStage, Outage, Steady
 from scale.fleet_terminal import Rhythm
 from scale.setting import Progress, rounded, setting
+from store_kind import store_kind
 
 MEMORY = Path("/dev/shm")
 
@@ -103,7 +104,8 @@ def main(argv: list[str] | None = None) -> int:
     found = {
         "bench": "fleet", "terminals": arguments.terminals, "connected": connected, "lag_ms": last["lag_ms"],
         "reconnect_s": rounded(outage.reconnect_s) if outage else None, "ideal_s": rounded(ideal_s), "max_backoff_s": rhythm.max_backoff_s,
-        "database": "postgresql" if arguments.postgresql else "sqlite", "steady": rows, "outage": asdict(outage) if outage else None,
+        "database": "postgresql" if arguments.postgresql else "sqlite", "store": store_kind(arguments.folder),
+        "steady": rows, "outage": asdict(outage) if outage else None,
         "seconds": round(time.monotonic() - began, 1), **setting(),
     }  # fmt: skip
     print(json.dumps(found))

@@ -3,7 +3,8 @@
 The real store, outbox, shipper and link against a real mosquitto. Parts: `speed` (events a second from `append` with synchronous=FULL
 to the bank's acknowledgement and the row's deletion; on shared memory and on the disk; beside paho alone and the bare fsync),
 `backlog`, `crash` (kill -9 of everything at random), `orders` (there and back), `offline` (a week), `fuzz`. The last line is one JSON
-object. The parts of this bench are in tests/bench/scale.
+object; its `store` says on what the two lie: on `disk` what is named so and `command_rtt_ms`, in `memory` all else. The parts of this
+bench are in tests/bench/scale.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scale import link_crash, link_fuzz, link_offline, link_orders, link_speed
 from scale.setting import Progress, fsync_per_s, percentile, rounded, setting
+from store_kind import store_kind
 
 from terminal.adapters.outbox import Bounds
 
@@ -189,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     for part in arguments.parts:
         play: Callable[[], dict[str, Any]] = getattr(bench, part)
         found |= play()
+    found["store"] = {"memory": store_kind(memory()), "disk": store_kind(arguments.folder)}
     print(json.dumps({**found, "violations": bench.violations, "seconds": round(time.monotonic() - began, 1), **setting()}))
     return 1 if bench.violations else 0
 

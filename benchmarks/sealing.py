@@ -19,6 +19,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+
+from store_kind import store_kind
+
 from drivers.secret import Secret
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
@@ -79,6 +83,7 @@ def main() -> int:
     medians = {kind: {name: round(statistics.median(one[name] for one in rounds)) for name in rounds[0]} for kind, rounds in found.items()}
     ratio = medians["sealed"]["inserts_per_s"] / medians["plain"]["inserts_per_s"]
     figures = {"bench": "sealing", "events": arguments.events, "rounds": arguments.rounds, **medians, "inserts_ratio": round(ratio, 3)}
+    figures["store"] = store_kind(arguments.folder)
     sys.stdout.write(json.dumps({**figures, "cores": os.cpu_count(), "python": platform.python_version()}) + "\n")
     return 0
 

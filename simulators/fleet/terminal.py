@@ -157,7 +157,7 @@ class Terminal:
     def _unit(self, minor: int, name: str) -> dict[str, Any]:
         gone = 3 * self._customers % 1_900 if name == "1" else 0
         data = {"unit": name, "minor": minor, "currency": "CNY", "initial": 2_000, "presented": gone, "rejected": 0, "unknown": 0}
-        return data | {"count": 2_000 - gone, "accuracy": "accurate", "status": "ok", "replenishmentStatus": "ok"}
+        return data | {"count": 2_000 - gone, "accuracy": "accurate", "status": "ok", "replenishmentStatus": "ok", "lowThreshold": 50}
 
     def _agent(self) -> dict[str, Any]:
         waiting = dict.fromkeys(LEAVES, 0)

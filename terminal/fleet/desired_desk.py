@@ -2,6 +2,7 @@
 
 There is one way for a configuration to take effect: a start of the agent. So a version is put on trial (on disk first), the agent
 leaves, and whoever runs it starts it again; healthy in time, the version is good, else the one before it is back by the same way.
+The message is retained: a version that waited when the agent ended comes again with the next connection.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from terminal.fleet.orders import Keys
 from terminal.fleet.post import Post
 
 NO_SERVICE_YET = "outOfService"
+NO_ILLNESS = frozenset({"outOfServiceByOperator"})
 
 
 class DesiredDesk:
@@ -38,6 +40,7 @@ class DesiredDesk:
         self._path: Path = desired_file.path_of(start.config)
         self._memory = start.memory
         self._judge_at = post.now + healthy_s if start.memory.trial is not None else None
+        self._settled_at, self._settled = post.now + healthy_s, False
         self._arrived: dict[str, Any] | None = None
         self._pending: Desired | None = None
         self._refusals = Allowance(post.now)
@@ -55,18 +58,22 @@ class DesiredDesk:
     def next_deadline(self) -> float | None:
         if not self._post.may_write:
             return None
-        return self._post.now if self._stirred else self._judge_at
+        if self._stirred:
+            return self._post.now
+        settles_at = self._settled_at if self._pending is not None and not self._settled else None
+        return min([at for at in (self._judge_at, settles_at) if at is not None], default=None)
 
     def tick(self) -> None:
         if not self._post.may_write:
             return
         self._stirred = False
+        self._settled = self._settled or self._post.now >= self._settled_at
         if self._judge_at is not None:
             self._judge()
         if self._arrived is not None:
             data, self._arrived = self._arrived, None
             self._take(data)
-        if self._pending is not None and self._judge_at is None and self._post.agent.resting and not self._post.state.card_present:
+        if self._pending is not None and self._judge_at is None and self._may_try():
             self._try(self._pending)
         self._report()
 
@@ -78,7 +85,7 @@ class DesiredDesk:
             self._refuse(found)
         elif found.version < self._memory.newest:
             self._refuse("replayed")
-        elif found.version > self._memory.newest:
+        elif found.version > self._memory.newest or (self._memory.waits and self._pending is None):
             self._check(found)
 
     def _refuse(self, reason: str) -> None:
@@ -90,18 +97,26 @@ class DesiredDesk:
         self._post.agent.record([Entry("configurationRefused", None, {"reason": reason})], outgoing)
 
     def _check(self, found: Desired) -> None:
+        self._pending = None  # whatever becomes of the newer one, the older one is not wanted any more
         try:
             config = overlaid(self._start.table, found.configuration, self._start.base)
         except ConfigError as error:
             self._remember(replace(self._memory, newest=found.version, verdict="rejected", reason=_sayable(error)), found.issued_by)
             return
-        if config == self._start.config:
+        if config == self._start.config and self._memory.trial is None:  # what is on trial proves nothing yet
             version = Version(found.version, found.configuration)
             kept = replace(self._memory, good=version, newest=found.version, verdict="applied", reason="")
             self._remember(kept, found.issued_by)
             return
-        self._pending = found
-        self._remember(replace(self._memory, newest=found.version, verdict="pending", reason="waitsForCustomer"), found.issued_by)
+        waiting = replace(self._memory, newest=found.version, verdict="pending", reason="waitsForCustomer")
+        self._pending = found if self._remember(waiting, found.issued_by) else None
+
+    def _may_try(self) -> bool:
+        """Between customers; and what is ill is ill since longer than a start takes: a trial is not measured against a terminal that is
+        only coming up."""
+        state = self._post.state
+        well = set(reasons_out_of_service(state)) <= NO_ILLNESS
+        return self._post.agent.resting and not state.card_present and (well or self._settled)
 
     def _try(self, found: Desired) -> None:
         reasons = reasons_out_of_service(self._post.state)
@@ -121,7 +136,7 @@ class DesiredDesk:
             self._judge_at = None
             self._remember(self._memory.proved(), "")
         elif self._judge_at is not None and self._post.now >= self._judge_at and self._post.agent.resting:
-            self._judge_at = None
+            self._judge_at = self._pending = None  # what waits comes again, to a terminal that is well
             if self._remember(self._memory.rolled_back("notHealthyInTime"), ""):
                 self._report()
                 self._post.agent.leave(RESTART_EXIT)
@@ -129,7 +144,7 @@ class DesiredDesk:
     # --- memory and report
 
     def _remember(self, memory: Memory, by: str) -> bool:
-        """Journalled, then on disk, then believed. False: nothing changed."""
+        """Journalled, then on disk, then believed. False: nothing changed, and nothing is decided about the newest."""
         said = {"version": memory.newest, "state": memory.verdict, "active": memory.active.version, "reason": memory.reason, "by": by}
         if not self._post.agent.record([Entry("configurationChanged", None, said)]):
             return False
@@ -137,7 +152,7 @@ class DesiredDesk:
             desired_file.write(self._path, memory)
         except OSError as error:
             self._refused("desired", "notWritten")
-            self._memory = replace(self._memory, newest=memory.newest, verdict="rejected", reason=f"notWritten: {error.strerror}")
+            self._memory = replace(self._memory, newest=memory.newest, verdict="pending", reason=f"notWritten: {error.strerror}")
             return False
         self._memory = memory
         self._set_facts()

@@ -34,7 +34,8 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """`newest`: the highest version seen, whatever became of it (`verdict`, `reason`). `before`: the reasons to be out of service
-    when the trial began; it is good when there are no others."""
+    when the trial began; it is good when there are no others. Of a version that waits only the number is here: the broker retains it,
+    and it is verified again when it comes back."""
 
     good: Version = Version(0, {})
     trial: Version | None = None
@@ -51,11 +52,18 @@ class Memory:
     def on_trial(self, version: Version, before: tuple[str, ...]) -> Memory:
         return replace(self, trial=version, starts=0, before=before, newest=version.version, verdict="pending", reason="")
 
+    @property
+    def waits(self) -> bool:
+        """The newest has not been tried: a customer, another version's trial or a disk that does not write is in its way."""
+        return self.verdict == "pending" and self.newest != self.active.version
+
     def proved(self) -> Memory:
-        return replace(self, good=self.active, trial=None, starts=0, verdict="applied", reason="")
+        kept = replace(self, good=self.active, trial=None, starts=0)
+        return kept if self.newest != self.active.version else replace(kept, verdict="applied", reason="")
 
     def rolled_back(self, reason: str) -> Memory:
-        return replace(self, trial=None, starts=0, verdict="rolledBack", reason=reason)
+        kept = replace(self, trial=None, starts=0)
+        return kept if self.waits else replace(kept, verdict="rolledBack", reason=reason)
 
 
 def path_of(config: Config) -> Path:

@@ -91,6 +91,7 @@ def cash_units(state: State, low_threshold: int) -> list[dict[str, Any]]:
             "accuracy": unit.accuracy.value,
             "status": "ok" if unit.usable else "inoperative",
             "replenishmentStatus": replenishment(unit, low_threshold, near_end(state)),
+            "lowThreshold": low_threshold,
         }
         for unit in state.units
     ]
@@ -104,7 +105,7 @@ def near_end(state: State) -> frozenset[str]:
 
 
 def replenishment(unit: CashUnit, low_threshold: int, sensed: frozenset[str]) -> str:
-    """XFS4IoT replenishmentStatus: empty by count, low by count or sensor."""
+    """XFS4IoT replenishmentStatus: empty by count, low by count (at the threshold already; XFS4IoT: below it) or by the sensor."""
     if unit.count == 0:
         return "empty"
     return "low" if unit.count <= low_threshold or unit.unit in sensed else "ok"

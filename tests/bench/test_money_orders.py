@@ -52,7 +52,8 @@ class Centre:
         agent = world.life.agent
         if world.life.alive and agent is not None:
             world.tell("centre", f"orders {command} {parameters}")
-            order = CENTRE.order(BASE, command, parameters, world.wall(), role="supervisor", holds_s=100_000)
+            people = {"role": "supervisor", "approved_by": "operator-2"}
+            order = CENTRE.order(BASE, command, parameters, world.wall(), holds_s=100_000, **people)
             agent.from_link(OrderArrived(order["data"]))
 
     def opens(self, world: World) -> bool:

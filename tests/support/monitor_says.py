@@ -36,6 +36,7 @@ def unit(name: str, minor: int, count: int, *, initial: int = 200, replenishment
         "accuracy": "accurate",
         "status": status,
         "replenishmentStatus": replenishment,
+        "lowThreshold": 50,
     }
 
 

@@ -1,7 +1,9 @@
-"""Every message of the deterministic bench, both ways, fits the contract: terminal, bank, wills, under faults and without."""
+"""Every message of the deterministic bench, both ways, fits the contract: terminal (attended, as it is shipped), bank, wills, under
+faults and without."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -24,7 +26,7 @@ def test_every_message_of_the_bench_fits_the_contract(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(MemoryBroker, "_route", route)
     for seed in (*SEEDS, *WITH_FACES):
-        play(schedule_of(seed), setting())
+        play(replace(schedule_of(seed), attended=True), setting())
     assert recorder.faults == []
     told = set(recorder.seen)
     assert told >= {

@@ -11,6 +11,7 @@ import pytest
 from contract import TOPICS, validator
 
 from drivers.devices.camera import CameraState
+from kiosk_ui.monitor import commands
 from kiosk_ui.monitor.desired import SETTINGS as CENTRES_SETTINGS
 from simulators.bank.verify import RESPONSE_CODES
 from terminal.adapters.sealing import OPEN_KINDS
@@ -18,6 +19,7 @@ from terminal.core.facing import audited
 from terminal.core.model import FaceEvidence
 from terminal.face import bands, challenge, liveness, tracking, turns
 from terminal.face.values import Decision
+from terminal.fleet import orders
 from terminal.fleet.alarm_table import ALARMS
 from terminal.fleet.counts import NAMES, TIMED
 from terminal.fleet.desired import SETTINGS
@@ -53,6 +55,15 @@ def test_what_may_be_set_from_afar_is_one_list_for_terminal_centre_and_contract(
     tables = data("ConfigurationDesired")["configuration"]["properties"]
     assert {name: set(table["properties"]) for name, table in tables.items()} == {name: set(names) for name, names in SETTINGS.items()}
     assert {name: set(names) for name, names in CENTRES_SETTINGS.items()} == {name: set(names) for name, names in SETTINGS.items()}
+
+
+def test_what_may_be_ordered_and_by_whom_is_one_list_for_terminal_and_centre() -> None:
+    assert set(commands.CATALOGUE) == orders.COMMANDS
+    assert {name: set(wanted) for name, wanted in commands.CATALOGUE.items()} == {
+        name: set(orders.PARAMETERS.get(name, ())) for name in orders.COMMANDS
+    }
+    assert set(commands.TWO_PEOPLE) == orders.TWO_PEOPLE <= orders.COMMANDS
+    assert set(commands.DEVICES) == orders.DEVICES and commands.JOURNAL_MOST == orders.RANGE_MOST
 
 
 def test_the_evidence_of_a_look() -> None:

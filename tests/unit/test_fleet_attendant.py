@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet_play import BASE, FleetBench, World
+from fleet_play import BASE, CENTRE, FleetBench, World
 
 from terminal.adapters import link_events as link
 from terminal.adapters.journal import Entry
@@ -38,7 +38,7 @@ def test_the_retained_state_says_everything(bench: FleetBench) -> None:
     assert state["devices"]["page"]["device"] == "online"
     assert state["cashUnits"][0] == {
         "unit": "1", "minor": 10_000, "currency": "CNY", "initial": 100, "presented": 0, "rejected": 0, "unknown": 0, "count": 100,
-        "accuracy": "accurate", "status": "ok", "replenishmentStatus": "ok",
+        "accuracy": "accurate", "status": "ok", "replenishmentStatus": "ok", "lowThreshold": 50,
     }  # fmt: skip
     agent = state["agent"]
     assert agent["startedAt"] == "2026-11-22T08:00:00.000Z" and agent["diskFreeBytes"] == 10 << 30 and agent["clockOffsetMs"] == 0
@@ -95,6 +95,15 @@ def test_counters_say_how_much_they_are_worth(bench: FleetBench) -> None:
     assert told == [
         ("ok", "empty", "accurate"), ("ok", "low", "inaccurate"), ("inoperative", "low", "accurate"), ("ok", "low", "accurate"),
     ]  # fmt: skip
+
+
+def test_the_threshold_of_low_is_told_and_is_the_configured_one(bench: FleetBench) -> None:
+    message = CENTRE.desired(BASE, 1, {"cash": {"low_threshold": 100}}, bench.world.wall())
+    bench.hear(link.DesiredArrived(message["data"]))
+    again = bench.restart()
+    told = {(one["lowThreshold"], one["replenishmentStatus"]) for one in again.link.documents["state"]["cashUnits"]}
+    assert told == {(100, "low")}, "at the threshold already"
+    assert {one["lowThreshold"] for one in again.result(again.order("counters"))["data"]["cashUnits"]} == {100}
 
 
 def test_telemetry_comes_each_minute_with_what_happened_in_it(bench: FleetBench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,143 @@ def test_it_waits_for_the_customer(bench: FleetBench) -> None:
     assert bench.agent.state.phase is Phase.IDLE and bench.agent.exit_code == RESTART_EXIT
 
 
+def retained(bench: FleetBench, number: int, configuration: dict[str, Any]) -> link.DesiredArrived:
+    """What the broker keeps and sends with every connection."""
+    return link.DesiredArrived(CENTRE.desired(BASE, number, configuration, bench.world.wall())["data"])
+
+
+def test_one_that_waited_for_a_customer_is_tried_after_a_restart_in_between(bench: FleetBench) -> None:
+    message = retained(bench, 1, LIMIT)
+    bench.agent.take(e.CardInserted())
+    bench.hear(message)
+    written = bench.kinds.count("configurationChanged")
+    bench.hear(message)
+    assert bench.kinds.count("configurationChanged") == written, "the connection was lost and came back: it waits as before"
+    again = bench.restart()  # the power failed, or the centre ordered it
+    assert again.agent.exit_code == 0 and reported(again) == (1, "pending", 0, "waitsForCustomer"), "and that is still true"
+    again.agent.take(e.CardInserted())
+    again.hear(message)
+    assert again.agent.exit_code == 0 and reported(again) == (1, "pending", 0, "waitsForCustomer"), "another customer is there"
+    again.agent.take(e.CardRemoved())
+    again.pass_s(30.0)
+    assert again.agent.exit_code == RESTART_EXIT and reported(again) == (1, "pending", 1, "")
+    third = again.restart()
+    third.hear(message)
+    assert reported(third) == (1, "applied", 1, "") and third.agent.state.config.limit_minor == 100_000 and third.agent.exit_code == 0
+
+
+def test_one_that_waits_gives_way_to_a_newer_one_even_if_that_is_rejected(bench: FleetBench) -> None:
+    bench.agent.take(e.CardInserted())
+    desire(bench, 1, LIMIT)
+    desire(bench, 2, {"cash": {"limit_minor": 5}})
+    bench.agent.take(e.CardRemoved())
+    bench.pass_s(30.0)
+    assert bench.agent.exit_code == 0 and reported(bench)[:3] == (2, "rejected", 0)
+
+
+def test_one_that_waited_is_verified_again_and_checked_against_the_file_as_it_is_now(bench: FleetBench) -> None:
+    message = retained(bench, 1, {"cash": {"limit_minor": 100_000}, "face": {"accept": "0.5"}})
+    bench.agent.take(e.CardInserted())
+    bench.hear(message)
+    bench.world.file.write_text(bench.world.file.read_text(encoding="utf-8").split("[face]")[0], encoding="utf-8")
+    again = bench.restart()
+    again.hear(link.DesiredArrived({**message.data, "configuration": {}}))
+    assert again.datas("SecurityEvent")[-1]["reason"] == "badSignature" and reported(again)[1] == "pending"
+    again.hear(message)
+    assert reported(again) == (1, "rejected", 0, "face: this terminal has no face verifier") and again.agent.exit_code == 0
+
+
+def test_one_that_comes_while_another_is_on_trial_is_neither_lost_nor_called_applied(bench: FleetBench) -> None:
+    desire(bench, 1, LIMIT)
+    on_trial = bench.restart(well=False)
+    message = retained(on_trial, 2, {"cash": {"limit_minor": 150_000}})
+    on_trial.hear(message)
+    assert reported(on_trial) == (2, "pending", 1, "waitsForCustomer")
+    for device in Device:
+        on_trial.agent.take(e.DeviceOnline(device))
+    on_trial.hear(link.LinkUp())
+    on_trial.agent.take(e.DispenserInitialised(on_trial.workers[Device.DISPENSER].commands[-1].command_id, ""))
+    on_trial.agent.take(e.CardInserted())
+    on_trial.drain()
+    assert reported(on_trial) == (2, "pending", 1, "waitsForCustomer") and on_trial.start.memory.good.version == 0
+    again = on_trial.restart()
+    assert again.start.memory.good.version == 1, "the first has proved itself"
+    again.hear(message)
+    assert again.agent.exit_code == RESTART_EXIT
+    third = again.restart()
+    assert reported(third) == (2, "applied", 2, "") and third.agent.state.config.limit_minor == 150_000
+
+
+def test_the_same_desired_again_while_it_is_on_trial_has_to_prove_itself(bench: FleetBench) -> None:
+    desire(bench, 1, LIMIT)
+    sick = bench.restart(well=False)
+    message = retained(sick, 2, LIMIT)
+    sick.hear(message)
+    assert reported(sick) == (2, "pending", 1, "waitsForCustomer")
+    sick.pass_s(121.0)
+    assert sick.agent.exit_code == RESTART_EXIT
+    again = sick.restart()
+    assert again.agent.state.config.limit_minor == 300_000, "what did not prove itself is not the good one"
+    assert reported(again) == (2, "pending", 0, "waitsForCustomer") and again.agent.exit_code == 0
+
+
+def test_a_trial_is_not_measured_against_a_terminal_that_is_only_coming_up(bench: FleetBench) -> None:
+    message = retained(bench, 1, LIMIT)
+    starting = bench.restart(well=False)
+    starting.hear(link.LinkUp())
+    starting.hear(message)
+    starting.pass_s(5.0)
+    assert starting.agent.exit_code == 0 and reported(starting) == (1, "pending", 0, "waitsForCustomer")
+    starting.open()
+    assert starting.agent.exit_code == RESTART_EXIT
+    sick = starting.restart(well=False)
+    sick.pass_s(121.0)
+    assert reported(sick) == (1, "rolledBack", 0, "notHealthyInTime"), "it was well before"
+
+
+def test_a_terminal_that_stays_ill_is_configured_all_the_same(bench: FleetBench) -> None:
+    message = retained(bench, 1, LIMIT)
+    ill = bench.restart(well=False)
+    ill.hear(link.LinkUp())
+    for device in (Device.CARD_READER, Device.PIN_PAD, Device.PRINTER):
+        ill.agent.take(e.DeviceOnline(device))
+    ill.hear(message)
+    ill.pass_s(119.0)
+    assert ill.agent.exit_code == 0
+    ill.pass_s(2.0)
+    assert ill.agent.exit_code == RESTART_EXIT and ill.start.memory.verdict == "applied"
+
+
+def test_one_rejected_while_another_is_on_trial_stays_rejected(bench: FleetBench) -> None:
+    desire(bench, 1, LIMIT)
+    on_trial = bench.restart(well=False)
+    desire(on_trial, 2, {"cash": {"limit_minor": 5}})
+    on_trial.open()
+    assert reported(on_trial)[:3] == (2, "rejected", 1)
+    assert on_trial.restart().start.memory.good.version == 1
+
+
+def test_one_that_could_not_be_written_is_not_decided_and_is_tried_when_it_comes_again(
+    bench: FleetBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    message = retained(bench, 1, LIMIT)
+    bench.agent.take(e.CardInserted())
+    bench.hear(message)
+    with monkeypatch.context() as disk:
+        disk.setattr(desired_file, "write", full)
+        bench.agent.take(e.CardRemoved())
+        bench.pass_s(30.0)
+        assert bench.agent.exit_code == 0 and reported(bench) == (1, "pending", 0, "notWritten: No space left on device")
+        bench.hear(message)
+        assert bench.agent.exit_code == 0 and reported(bench)[1] == "pending", "it still does not write"
+    bench.hear(message)
+    assert bench.agent.exit_code == RESTART_EXIT and reported(bench) == (1, "pending", 1, "")
+    assert bench.restart().agent.state.config.limit_minor == 100_000
+
+
 def test_one_that_does_not_come_back_well_in_time_is_rolled_back(bench: FleetBench) -> None:
     desire(bench, 1, LIMIT)
     sick = bench.restart(well=False)
@@ -93,7 +231,7 @@ def test_one_under_which_the_agent_does_not_stay_is_rolled_back_without_it(bench
 
 
 def test_what_was_out_of_service_before_need_not_be_in_service_after(bench: FleetBench) -> None:
-    bench.order("leaveService", role="supervisor")
+    bench.order("leaveService", approved_by="supervisor-1")
     desire(bench, 1, LIMIT)
     again = bench.restart()
     assert reported(again) == (1, "applied", 1, "")
@@ -189,6 +327,17 @@ def test_a_good_version_that_the_file_does_not_fit_any_more_is_dropped(bench: Fl
     found = desired_file.start(bench.world.file)
     assert (found.memory.verdict, found.memory.active.version, found.memory.newest) == ("rolledBack", 0, 7)
     assert "does not fit" in capsys.readouterr().err
+
+
+def test_a_good_version_that_does_not_fit_any_more_leaves_the_one_that_waits(bench: FleetBench) -> None:
+    path = desired_file.path_of(bench.start.config)
+    good = Version(7, {"face": {"accept": "0.44"}})
+    desired_file.write(path, Memory(good=good, newest=8, verdict="pending", reason="waitsForCustomer"))
+    bench.world.file.write_text(bench.world.file.read_text(encoding="utf-8").split("[face]")[0], encoding="utf-8")
+    found = bench.restart()
+    assert reported(found) == (8, "pending", 0, "waitsForCustomer")
+    found.hear(retained(found, 8, LIMIT))
+    assert found.agent.exit_code == RESTART_EXIT
 
 
 def test_a_memory_survives_being_written_halfway(bench: FleetBench) -> None:

@@ -22,9 +22,12 @@ from terminal.core import events as e
 from terminal.core.cash import DispenserResult, UnitResult
 from terminal.core.model import Device, OpenDispense, Phase
 from terminal.core.values import replace
+from terminal.fleet.alarm_table import ALARMS
 from terminal.fleet.order_book import Outcome
 from terminal.fleet.order_desk import RESTART_EXIT
-from terminal.fleet.orders import MOVES_NOTES
+from terminal.fleet.orders import CLOCKS_APART, MOVES_NOTES
+
+CLOCK_WRONG_MS = int(1000 * (ALARMS["clockWrong"].raise_at or 0))
 
 
 @pytest.fixture
@@ -119,7 +122,7 @@ def damaged(*_: Any, **__: Any) -> Any:
 
 
 def test_out_of_service_and_back(bench: FleetBench) -> None:
-    left = bench.order("leaveService", role="supervisor")
+    left = bench.order("leaveService", approved_by="supervisor-1")
     assert bench.results(left)[-1] == ("succeeded", "SUCC", "")
     assert bench.agent.state.phase is Phase.OUT_OF_SERVICE
     bench.pass_s(3.0)
@@ -135,7 +138,7 @@ def test_out_of_service_and_back(bench: FleetBench) -> None:
 
 def test_leaving_waits_for_the_customer_and_can_be_cancelled(bench: FleetBench) -> None:
     bench.agent.take(e.CardInserted())
-    left = bench.order("leaveService", role="supervisor")
+    left = bench.order("leaveService", approved_by="supervisor-1")
     assert bench.results(left) == [("received", None, ""), ("waiting", None, "")]
     assert bench.agent.state.phase is Phase.READING_CARD, "the customer is served"
     cancelled = bench.order("cancel", {"commandId": left})
@@ -143,7 +146,7 @@ def test_leaving_waits_for_the_customer_and_can_be_cancelled(bench: FleetBench) 
     assert not bench.agent.state.closed_by_operator
     assert bench.results(bench.order("cancel", {"commandId": left}))[-1] == ("failed", "CNTE", "notWaiting")
 
-    second = bench.order("leaveService", role="supervisor")
+    second = bench.order("leaveService", approved_by="supervisor-1")
     bench.agent.take(e.CardRemoved())
     bench.pass_s(30.0)
     assert bench.agent.state.phase is Phase.OUT_OF_SERVICE and bench.results(second)[-1] == ("succeeded", "SUCC", "")
@@ -151,7 +154,7 @@ def test_leaving_waits_for_the_customer_and_can_be_cancelled(bench: FleetBench) 
 
 def test_what_waits_too_long_expires(bench: FleetBench) -> None:
     bench.agent.take(e.CardInserted())
-    left = bench.order("leaveService", role="supervisor", holds_s=5)
+    left = bench.order("leaveService", approved_by="supervisor-1", holds_s=5)
     worker = bench.order("restartWorker", {"device": "printer"}, holds_s=5)
     bench.pass_s(6.0)
     assert bench.results(left)[-1] == bench.results(worker)[-1] == ("expired", "TIMO", "expired")
@@ -265,6 +268,23 @@ def test_another_terminal_too_early_too_late(bench: FleetBench) -> None:
     assert refusal(bench, signed(bench, expiresAt=past)) == "expired"
 
 
+def test_two_clocks_are_never_the_same(bench: FleetBench) -> None:
+    """The centre orders from its own now on; a terminal that is a little behind it does not know that moment yet."""
+    centre, two_minutes = bench.world.wall(), timedelta(minutes=2)
+
+    def told(order: str, ahead: timedelta) -> str:
+        """The centre's clock is `ahead` of this terminal's."""
+        data = CENTRE.order(BASE, order, {}, centre + ahead)["data"]
+        bench.hear(link.OrderArrived(data))
+        return str(bench.result(data["commandId"])["reason"] or bench.result(data["commandId"])["state"])
+
+    alike = [timedelta(milliseconds=ms) for ms in (-CLOCK_WRONG_MS + 1, -1, 0, 1, 200, CLOCK_WRONG_MS)]
+    assert [told("status", ahead) for ahead in alike] == ["succeeded"] * len(alike)
+    assert told("status", timedelta(milliseconds=CLOCK_WRONG_MS + 1)) == told("status", two_minutes) == "notYet"
+    assert told("status", -timedelta(minutes=5)) == "expired", "the end of an order is not stretched"
+    assert timedelta(milliseconds=CLOCK_WRONG_MS) == CLOCKS_APART, "no order is refused for a clock that no alarm has been raised for"
+
+
 def test_an_order_is_done_once_also_after_a_restart(bench: FleetBench) -> None:
     data = signed(bench)
     bench.hear(link.OrderArrived(data))
@@ -282,11 +302,17 @@ def test_the_memory_of_orders_does_not_grow_for_ever(bench: FleetBench) -> None:
     assert len(bench.store.kept("order")) == 1
 
 
-def test_two_persons_or_a_supervisor(bench: FleetBench) -> None:
+def test_out_of_service_takes_two_people(bench: FleetBench) -> None:
     assert refusal(bench, signed(bench, "leaveService")) == "wrongRole"
-    assert refusal(bench, signed(bench, "leaveService", approved_by="operator-1")) == "wrongRole", "nobody approves his own"
+    assert refusal(bench, signed(bench, "leaveService", role="supervisor")) == "wrongRole", "nor does a supervisor alone"
+    for own in ("operator-1", " Operator-1", "", "  "):
+        assert refusal(bench, signed(bench, "leaveService", approved_by=own)) == "wrongRole", "nobody approves his own"
+        assert refusal(bench, signed(bench, "leaveService", approved_by=own, role="supervisor")) == "wrongRole"
     assert not bench.agent.state.closed_by_operator
-    assert bench.results(bench.order("leaveService", approved_by="operator-2"))[-1][0] == "succeeded"
+    assert bench.results(bench.order("leaveService", approved_by="supervisor-1"))[-1][0] == "succeeded"
+    assert bench.results(bench.order("enterService"))[-1][0] == "succeeded"
+    by_a_supervisor = bench.order("leaveService", role="supervisor", approved_by="operator-2")
+    assert bench.results(by_a_supervisor)[-1][0] == "succeeded"
 
 
 @pytest.mark.parametrize("command", sorted(MOVES_NOTES))

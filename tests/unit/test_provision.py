@@ -125,6 +125,25 @@ def test_a_new_key_and_request_stand_beside_the_old(here: Technician) -> None:
     assert len(names) == 2 and names[0] == first
 
 
+def test_what_the_timer_does_may_be_done_every_day_and_by_nobody(here: Technician) -> None:
+    unit = (ROOT / "deploy" / "systemd" / "branch-terminal-rotate.service").read_text(encoding="utf-8")
+    [start] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    paths = {"/etc/smart-branch/terminal.toml": here.config, "/var/lib/branch-terminal/request.csr": here.folder / "request.csr"}
+    words = [str(paths.get(word, word)) for word in start.split()[1:]]
+    assert set(paths) < set(start.split())
+
+    def a_day() -> str:
+        assert program.main(words) == 0
+        return (here.folder / "request.csr").read_text()
+
+    here.types("init")
+    first = a_day()
+    assert first.startswith("-----BEGIN CERTIFICATE REQUEST") and a_day() == first, "the same one, until it is answered"
+    sign_and_install(here, here.folder / "request.csr")
+    assert a_day() == first and "nothing to request" in here.capsys.readouterr().out
+    assert [one["state"] for one in here.status(0)["identities"]] == ["installed"]
+
+
 def request_and_install(here: Technician) -> None:
     here.types("request", "--out", here.folder / "T0001.csr")
     sign_and_install(here, here.folder / "T0001.csr")

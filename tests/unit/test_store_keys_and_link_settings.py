@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat
+from fleet_play import World
 
 from drivers.secret import Secret
+from terminal import compose
 from terminal.adapters.backoff import Backoff, boot_delay
 from terminal.adapters.envelope import encode_envelope
 from terminal.adapters.keys import CardDataSealer, KeyFileError, read_key, read_private_key, read_public_key
 from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_tls import LinkConfigError, TlsFiles
+from terminal.config import load
 from terminal.sealed_box import SealedBoxError, open_box, public_bytes
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -157,3 +161,28 @@ def test_a_fleet_comes_up_spread_over_the_minute() -> None:
     assert max(per_second) < 160
     assert boot_delay("T00001", 60.0) == delays[1]
     assert boot_delay("T00001", 0.0) == 0.0
+
+
+@pytest.mark.parametrize(("machine_up_s", "spread_s"), [(12.0, 45.0), (299.0, 45.0), (300.0, 0.0), (90 * 86_400.0, 0.0)])
+def test_the_first_connection_waits_only_after_the_machines_own_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine_up_s: float, spread_s: float
+) -> None:
+    (tmp_path / "bank.pub").write_bytes(KEY.public_key().public_bytes(PEM, PublicFormat.SubjectPublicKeyInfo))
+    file = World(tmp_path).file
+    file.write_text(file.read_text(encoding="utf-8").replace("[bank]\n", "[bank]\nboot_spread_s = 45.0\n"), encoding="utf-8")
+
+    class Asked(Exception):
+        """With which settings; nothing is connected."""
+
+    def link(config: LinkConfig, *_: Any, **__: Any) -> Any:
+        raise Asked(config.boot_spread_s)
+
+    monkeypatch.setattr(compose, "BankLink", link)
+    monkeypatch.setattr(compose, "machine_up_s", lambda: machine_up_s)
+    with pytest.raises(Asked, match=f"^{spread_s}$"):
+        compose.compose(load(file), trace=None, page_ready=lambda _: None)
+
+
+def test_how_long_the_machine_is_up_includes_the_time_asleep() -> None:
+    awake_s = time.clock_gettime(time.CLOCK_MONOTONIC)
+    assert 0 < awake_s <= compose.machine_up_s()

@@ -188,17 +188,26 @@ def test_whoever_started_it_may_close_its_end_of_everything() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
-@pytest.mark.parametrize(("unit", "most"), [("branch-terminal", 2.0), ("branch-monitor", 1.5)])
-def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, most: float) -> None:
+@pytest.mark.parametrize(
+    ("unit", "program", "most"),
+    [
+        ("branch-terminal", "branch-terminal", 2.0),
+        ("branch-terminal-rotate", "branch-terminal", 1.5),
+        ("branch-monitor", "branch-monitor", 1.5),
+    ],
+)
+def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, program: str, most: float) -> None:
     """Only the program's path is of this test: `verify` wants it to be there."""
     text = (UNITS / f"{unit}.service").read_text()
     start = next(line for line in text.splitlines() if line.startswith("ExecStart="))
-    assert f"/bin/{unit} --config /etc/smart-branch/" in start
+    assert f"/bin/{program} --config /etc/smart-branch/" in start
     (tmp_path / f"{unit}.service").write_text(text.replace(start.split("=")[1].split(" ")[0], "/bin/true"))
     file = str(tmp_path / f"{unit}.service")
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", file], capture_output=True, text=True, timeout=60)
     assert (verified.returncode, verified.stderr.strip()) == (0, "")
-    wrong = text.replace("WatchdogSec=60", "WatchdogSec=soon").replace("RestartSec=5", "RestartSec=soon")
+    wrong = text
+    for setting in ("WatchdogSec=60", "RestartSec=5", "TimeoutStartSec=60"):
+        wrong = wrong.replace(setting, f"{setting.split('=')[0]}=soon")
     (tmp_path / "wrong.service").write_text(wrong.replace(start.split("=")[1].split(" ")[0], "/bin/true"))
     refused = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / "wrong.service")], capture_output=True, text=True, timeout=60
@@ -213,8 +222,20 @@ def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, most: flo
     assert judged.returncode == 0, judged.stdout
 
 
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_the_timer_starts_the_request_once_a_day(tmp_path: Path) -> None:
+    for name in ("branch-terminal-rotate.timer", "branch-terminal-rotate.service"):
+        (tmp_path / name).write_text((UNITS / name).read_text().replace("/opt/smart-branch/.venv/bin/branch-terminal", "/bin/true"))
+    timer = str(tmp_path / "branch-terminal-rotate.timer")
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", timer], capture_output=True, text=True, timeout=60)
+    assert (verified.returncode, verified.stderr.strip()) == (0, "")
+    known = settings_of("branch-terminal-rotate.timer")
+    assert (known["OnCalendar"], known["Persistent"]) == ("daily", "yes") and "Unit" not in known, "the service of its own name"
+
+
 def settings_of(unit: str) -> dict[str, str]:
-    lines = [line.split("=", 1) for line in (UNITS / f"{unit}.service").read_text().splitlines() if "=" in line]
+    file = UNITS / (unit if "." in unit else f"{unit}.service")
+    lines = [line.split("=", 1) for line in file.read_text().splitlines() if "=" in line]
     return {name: value for name, value in lines if not name.startswith("#")}
 
 

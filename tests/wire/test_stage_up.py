@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from monitor_outbox import Wire, until
@@ -45,6 +46,21 @@ def wait_for_the_end_of(pid: int, within_s: float = 30.0) -> None:
         assert select.select([handle], [], [], within_s)[0], f"process {pid} goes on"
     finally:
         os.close(handle)
+
+
+def ordered(centre: Browserless, command: str) -> Any:
+    """Ordered at the real centre, done by the real terminal: the order's last word there, which is its success."""
+    body = {"terminal": "T0001", "command": command, "parameters": {}, "reason": "to see that it answers"}
+    status, found = centre.post("commands", body)
+    assert status == 201, found
+
+    def last() -> Any:
+        [one] = [one for one in centre.get("commands?terminal=T0001")["commands"] if one["commandId"] == found["commandId"]]
+        return one if one["state"] not in ("queued", "sent", "delivered") else None
+
+    ended = until(last)
+    assert (ended["state"], ended["terminal"], ended["command"]) == ("succeeded", "T0001", command), ended
+    return ended["resultData"]
 
 
 def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -96,6 +112,9 @@ def test_up_serves_and_ends_everything(tmp_path_factory: pytest.TempPathFactory)
     wire.close()
     family = family_of(mark) - {mark}
     assert len(family) > 8
+    health = ordered(centre, "status")
+    assert health["state"] == "online" and health["service"] in ("inService", "outOfService")
+    assert [unit["unit"] for unit in health["cashUnits"]] == ["1", "2", "3", "4"] and health["devices"].keys() >= {"cashDispenser", "page"}
     commands = [Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0") for pid in family]
     bank = next(one for one in commands if "simulators.bank" in one)
     assert bank[bank.index("--acknowledges") + 1] == "txn", "it was the monitor that acknowledged"

@@ -43,6 +43,7 @@ def cash(number: int) -> Outgoing:
         "accuracy": "accurate",
         "status": "ok",
         "replenishmentStatus": "ok",
+        "lowThreshold": 50,
     }
     return Outgoing("audit", "event", "CashUnitChanged", data)
 
