@@ -51,6 +51,7 @@ class Disk:
         """So many appends to come are refused: the disk is full."""
         self.lies = 0
         """So many appends to come are written, and their fsync fails: told as failed, there after a restart, perhaps after a power cut."""
+        self.lied = 0
         self.full = False
         """SQLite itself finds no more pages."""
         self.path = folder / "0" / NAME
@@ -93,6 +94,7 @@ class Disk:
             self.synced(store)
         else:
             self.lies -= 1
+            self.lied += 1
             store._broken = "the simulated disk said that it could not sync"
             raise StoreFailed(store._broken)
 

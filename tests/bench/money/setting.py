@@ -33,6 +33,7 @@ from simulators.bank.__main__ import bank_keys
 from simulators.bank.cards import load_cast
 from simulators.bank.host import BankHost
 from simulators.bank.store import Store as BankStore
+from simulators.bank.template_keys import TemplateKeys
 from simulators.bank.templates import Template
 from simulators.card.capk import capk_toml
 from simulators.card.card import SimulatedCard
@@ -175,9 +176,13 @@ class Setting:
         """Makes the host anew on the same disk: what it committed is there, what it had in memory is not."""
         self._bank_store.connection.deserialize(self._blank_bank)
         chance = chance_of(seed, "bank")
+        kept = TemplateKeys(None, self._bank_keys, chance.randbytes)  # the bank's hardware has them, not the memory of this process
 
         def host() -> BankHost:
-            made = BankHost(self._bank_store, self._cast, self._bank_keys, wall(), templates=self._templates, random_bytes=chance.randbytes)
+            made = BankHost(
+                self._bank_store, self._cast, self._bank_keys, wall(),
+                templates=self._templates, template_keys=kept, random_bytes=chance.randbytes,
+            )  # fmt: skip
             made.planned.risky.update(self._cast.accounts if risky else ())
             return made
 

@@ -91,8 +91,8 @@ def disk_refuses(world: World, appends: int) -> Effect:
 @kind("disk/syncFails", 1.5, DOUBT)
 def sync_fails(world: World) -> Effect:
     disk = world.disk
-    disk.lies = 1
-    return lambda: not disk.lies
+    disk.lies, before = 1, disk.lied
+    return lambda: disk.lied > before
 
 
 @kind("disk/full", 1.0, seconds=AWAY)
