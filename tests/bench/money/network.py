@@ -158,8 +158,9 @@ class BankAtBroker:
     def _start(self) -> None:
         if self.alive:
             return
-        planned = self.faults
+        planned, risky = self.faults, set(self.host.planned.risky)
         self.host = self._make_host()
+        self.host.planned.risky.intersection_update(risky)  # over after the faults are, also for a host that was away then
         self.faults = Faults(self.host.planned)
         self.faults.down = planned.down
         self.alive = True
