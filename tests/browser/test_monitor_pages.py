@@ -203,6 +203,30 @@ def test_several_alarms_are_acknowledged_at_once(page: Page, centre: Centre, fau
     assert sum(one["action"] == "alarm.acknowledge" for one in found) >= 3
 
 
+@pytest.mark.parametrize(
+    ("lang", "word", "sentence"), [("zh", "确认", "操作过于频繁。"), ("en", "Acknowledge", "Too many actions in a minute.")]
+)
+def test_a_button_that_is_refused_says_why(lang: str, word: str, sentence: str, page: Page, centre: Centre, faults: list[str]) -> None:
+    enter(page, centre, "olga", lang)
+    page.goto(f"{centre.url}#/alarms")
+    page.route("**/api/v1/alarms/actions", lambda route: route.fulfill(status=429, json={"error": "tooFast", "message": "slowly"}))
+    page.locator("tbody").get_by_role("button", name=word, exact=True).first.click()
+    expect(page.get_by_role("alert")).to_have_text(sentence)
+    accessible(page)
+    page.goto(f"{centre.url}#/commands")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_a_device_says_is_told_in_words(page: Page, centre: Centre, faults: list[str]) -> None:
+    terminal = Terminal("T0110", "B003", epoch=98, now=centre.now + 1)
+    said = [terminal.device("cashDispenser", "online", "nearEnd3,nearEnd4"), terminal.device("pinPad", "offline", "tampered")]
+    take(centre.database, said, now=time.time_ns() // 1_000_000)
+    enter(page, centre, "vera", "zh")
+    page.goto(f"{centre.url}#/terminal/T0110")
+    expect(page.locator(".devices li", has_text="出钞机")).to_contain_text("钞箱 3 将空，钞箱 4 将空")
+    expect(page.locator(".devices li", has_text="密码键盘")).to_contain_text("被动过")
+
+
 def test_two_people_take_a_terminal_out_of_service(page: Page, centre: Centre, faults: list[str]) -> None:
     enter(page, centre, "olga", "en")
     page.goto(f"{centre.url}#/terminal/T0008")
