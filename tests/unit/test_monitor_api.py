@@ -239,6 +239,20 @@ def test_taking_out_of_service_needs_two_people_one_of_them_a_supervisor(centre:
     assert sam.post("commands/no-such-command/approve", {})[0] == 404
 
 
+def test_a_command_that_nobody_sent_yet_is_withdrawn_by_any_operator(centre: Centre, olga: Client) -> None:
+    identity = order(olga, "enterService", lifeS=7 * 86_400)[1]["commandId"]
+    assert Client(centre, "vera").post(f"commands/{identity}/withdraw", {"reason": "not now"})[0] == 403
+    otto = Client(centre, "otto")
+    assert otto.post(f"commands/{identity}/withdraw", {"reason": "x"})[1]["error"] == "reasonMissing"
+    assert otto.post(f"commands/{identity}/withdraw", {})[1]["error"] == "badBody"
+    assert otto.post(f"commands/{identity}/withdraw", {"reason": "the technician stays"}) == (200, {"cancel": None})
+    assert stored(centre, identity)["state"] == "withdrawn"
+    done = olga.get(f"audit?object={identity}")["lines"][0]
+    assert (done["action"], done["who"], done["detail"]["reason"]) == ("command.withdrawn", "otto", "the technician stays")
+    assert otto.post(f"commands/{identity}/withdraw", {"reason": "once more"})[1]["error"] == "over"
+    assert otto.post("commands/no-such-command/withdraw", {"reason": "which one"})[0] == 404
+
+
 def test_a_configuration_is_versioned_signed_and_the_supervisors(centre: Centre, olga: Client, sam: Client) -> None:
     body = {"configuration": {"fleet": {"telemetry_s": 30}, "face": {"accept": "0.44"}}, "reason": "a trial"}
     assert olga.post("terminals/T0003/configuration", body)[0] == 403

@@ -10,7 +10,7 @@ const WITH_DEVICE = ["selfTest", "picture", "restartWorker"];
 const LIVES_S = [300, 3600, 28_800, 86_400];
 const TAIL = 100;
 const STATE_SHAPE = { succeeded: "ok", failed: "fault", refused: "fault", rejected: "fault", expired: "offline", timedOut: "offline", cancelled: "offline", withdrawn: "offline" };
-const CANCELLABLE = ["sent", "delivered"];
+const ON_ITS_WAY = ["sent", "delivered"];
 
 export function commandHead(whole) {
   return ["state", "command", ...(whole ? ["terminal"] : []), "people", "ordered", "result", "do"].map((name) => t(`column.${name}`));
@@ -51,8 +51,10 @@ function doing(one, session, reload, act) {
     return html`${own ? nothing : html`<button type="button" class="primary small" @click=${() => agree(one, reload)}>${t("command.approve")}</button>`}
       <button type="button" class="small" @click=${() => act(() => post(`commands/${one.commandId}/reject`).then(reload))}>${own ? t("command.withdraw") : t("command.reject")}</button>`;
   }
-  if (!CANCELLABLE.includes(one.state) || one.command === "cancel") return nothing;
-  return html`<button type="button" class="small" @click=${() => cancel(one, reload)}>${t("command.cancel")}</button>`;
+  const named = { command: code("command", one.command), terminal: one.terminal };
+  if (one.state === "queued") return html`<button type="button" class="small" @click=${() => takeBack(one, t("command.withdraw"), t("command.withdrawing", named), reload)}>${t("command.withdraw")}</button>`;
+  if (!ON_ITS_WAY.includes(one.state) || one.command === "cancel") return nothing;
+  return html`<button type="button" class="small" @click=${() => takeBack(one, t("command.cancel"), t("command.cancelling", named), reload)}>${t("command.cancel")}</button>`;
 }
 
 function agree(one, reload) {
@@ -68,13 +70,14 @@ function agree(one, reload) {
   });
 }
 
-function cancel(one, reload) {
+// Not sent: it never will be. Sent, perhaps while the person was reading: the terminal is asked, with a command of its own in the list.
+function takeBack(one, verb, words, reload) {
   ask({
-    title: t("command.cancel"),
-    body: html`<p>${t("command.cancelling", { command: code("command", one.command), terminal: one.terminal })}</p><label>${t("command.reason")}<input name="reason" required minlength="3" maxlength="200"></label>`,
-    confirm: t("command.cancel"),
+    title: verb,
+    body: html`<p>${words}</p><label>${t("command.reason")}<input name="reason" required minlength="3" maxlength="200"></label>`,
+    confirm: verb,
     doIt: async ({ reason }) => {
-      await post("commands", { terminal: one.terminal, command: "cancel", parameters: { commandId: one.commandId }, reason, lifeS: 300 });
+      await post(`commands/${one.commandId}/withdraw`, { reason });
       await reload();
     },
   });
