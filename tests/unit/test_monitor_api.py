@@ -23,6 +23,7 @@ from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, DESIRED, NOTE, SESSIO
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import canonical
+from kiosk_ui.monitor.web.app import STATIC
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,15 @@ def test_alarms_are_acknowledged_owned_noted_shelved_and_recorded(centre: Centre
     done = [one["action"] for one in olga.get(f"audit?object={alarm}")["lines"]]
     expected = ["acknowledge", "own", "note", "shelve", "unshelve", "outOfService", "inService"]
     assert done == [f"alarm.{one}" for one in reversed(expected)]
+
+
+def test_the_page_sends_as_many_alarms_at_once_as_the_api_takes(olga: Client) -> None:
+    most = DOCUMENT["paths"]["/alarms/actions"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["alarms"]
+    page = (STATIC / "pages" / "alarms.js").read_text(encoding="utf-8")
+    assert f"const AT_ONCE = {most['maxItems']};" in page
+    ids = [f"T0001/noCash/-/{number}" for number in range(most["maxItems"] + 1)]
+    assert olga.post("alarms/actions", {"alarms": ids[:-1], "action": "acknowledge"})[1]["error"] == "unknownAlarm"
+    assert olga.post("alarms/actions", {"alarms": ids, "action": "acknowledge"})[1]["error"] == "badBody"
 
 
 def order(client: Client, command: str, parameters: dict[str, Any] | None = None, **more: Any) -> tuple[int, Any]:

@@ -8,10 +8,13 @@ const SEVERITIES = ["critical", "major", "minor", "warning"];
 const STANDING = ["unacknowledged", "returned", "acknowledged", "closed"];
 const SHELF_H = [1, 4, 8, 24];
 const VIEWS = ["open", "aside", "every"];
+const AT_ONCE = 200; // the API takes no more alarms in one action
 
 export function alarmHead(whole) {
   return ["severity", "alarm", ...(whole ? ["terminal"] : []), "standing", "raised", "owner", "do"].map((name) => t(`column.${name}`));
 }
+
+const asksForAcknowledgement = (one) => one.standing === "unacknowledged" || one.standing === "returned";
 
 function standing(one) {
   const words = [html`<span class="standing" data-standing=${one.standing}>${t(`standing.${one.standing}`)}</span>`];
@@ -51,7 +54,7 @@ export function alarmRows(alarms, { session, reload, act, now, whole, chosen, ch
 function doing(one, session, reload, act) {
   const acknowledge = () => post("alarms/actions", { alarms: [one.alarmId], action: "acknowledge" }).then(reload);
   return html`
-    ${one.standing === "unacknowledged" || one.standing === "returned" ? html`<button type="button" class="primary small" @click=${() => act(acknowledge)}>${t("alarm.do.acknowledge")}</button>` : nothing}
+    ${asksForAcknowledgement(one) ? html`<button type="button" class="primary small" @click=${() => act(acknowledge)}>${t("alarm.do.acknowledge")}</button>` : nothing}
     <button type="button" class="small" @click=${() => act(() => details(one, session, reload))}>${t("alarm.do.more")}</button>`;
 }
 
@@ -81,6 +84,7 @@ let view = "open";
 
 export function alarmsPage({ session, redraw, reload, act }) {
   let found = null;
+  let busy = false;
   const chosen = new Set();
 
   async function load(background) {
@@ -94,10 +98,28 @@ export function alarmsPage({ session, redraw, reload, act }) {
     redraw();
   }
 
+  // What is shown and not acknowledged: all of it, or none when it is all chosen already.
+  function chooseAll(ids) {
+    const every = ids.every((id) => chosen.has(id));
+    for (const id of ids) every ? chosen.delete(id) : chosen.add(id);
+    redraw();
+  }
+
+  // One batch after the other; what a refused batch leaves stays chosen.
   async function acknowledgeChosen() {
-    await post("alarms/actions", { alarms: [...chosen], action: "acknowledge" });
-    chosen.clear();
-    await reload();
+    const ids = [...chosen];
+    busy = true;
+    redraw();
+    try {
+      for (let start = 0; start < ids.length; start += AT_ONCE) {
+        const batch = ids.slice(start, start + AT_ONCE);
+        await post("alarms/actions", { alarms: batch, action: "acknowledge" });
+        for (const id of batch) chosen.delete(id);
+      }
+    } finally {
+      busy = false;
+      await reload();
+    }
   }
 
   function sorted() {
@@ -109,10 +131,13 @@ export function alarmsPage({ session, redraw, reload, act }) {
   function draw() {
     if (found === null) return html`<h1 tabindex="-1">${t("page.alarms")}</h1>`;
     const rows = sorted();
+    const fresh = session.role === "viewer" ? [] : rows.filter(asksForAcknowledgement).map((one) => one.alarmId);
+    const every = fresh.every((id) => chosen.has(id));
     const count = (name) => found.alarms.filter((one) => Boolean(one.aside) === (name === "aside")).length;
     return html`<div class="panel-head"><h1 tabindex="-1">${t("page.alarms")}</h1>
-        <div class="switch" role="group" aria-label=${t("alarms.view")}>${VIEWS.map((name) => html`<button type="button" aria-pressed=${view === name} @click=${() => { view = name; redraw(); reload(); }}>${t(`alarms.${name}`)}${name === "every" || view === "every" ? nothing : html` <b>${number(count(name))}</b>`}</button>`)}</div>
-        ${chosen.size ? html`<button type="button" class="primary" @click=${() => act(acknowledgeChosen)}>${t("alarms.acknowledge", { n: number(chosen.size) })}</button>` : nothing}</div>
+        <div class="switch" role="group" aria-label=${t("alarms.view")}>${VIEWS.map((name) => html`<button type="button" aria-pressed=${view === name} @click=${() => { view = name; chosen.clear(); redraw(); reload(); }}>${t(`alarms.${name}`)}${name === "every" || view === "every" ? nothing : html` <b>${number(count(name))}</b>`}</button>`)}</div>
+        ${fresh.length ? html`<button type="button" @click=${() => chooseAll(fresh)}>${every ? t("alarms.chooseNone") : t("alarms.chooseAll", { n: number(fresh.length) })}</button>` : nothing}
+        ${chosen.size ? html`<button type="button" class="primary" ?disabled=${busy} @click=${() => act(acknowledgeChosen)}>${t("alarms.acknowledge", { n: number(chosen.size) })}</button>` : nothing}</div>
       ${found.flood.length ? html`<div class="flood">${found.flood.map((one) => html`<p>${shape("bell")}<b>${t("flood")}</b> ${t("flood.one", { alarm: code("alarm", one.code), alarms: number(one.alarms), terminals: number(one.terminals) })}</p>`)}</div>` : nothing}
       <section class="panel list" aria-label=${t("page.alarms")}>${rows.length ? table(t("page.alarms"), alarmHead(true), alarmRows(rows, { session, reload, act, now: found.now, whole: true, chosen, choose })) : empty(t("alarms.none"))}</section>`;
   }
