@@ -244,7 +244,8 @@ def test_all_that_is_shown_is_acknowledged_in_batches(page: Page, centre: Centre
     sent: list[int] = []
 
     def pass_on(route: Route) -> None:
-        sent.append(len(route.request.post_data_json["alarms"]))
+        body: Any = route.request.post_data_json
+        sent.append(len(body["alarms"]))
         if len(sent) == 2:
             route.fulfill(status=429, json={"error": "tooFast", "message": "slowly"})
         else:
