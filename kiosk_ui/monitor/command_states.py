@@ -1,7 +1,8 @@
 """The states of a remote command, as a table. Pure.
 
 Truthful: `sent` means that the broker has it; only the terminal's own message makes it `delivered` or more. What the terminal says
-last wins over what was concluded here without it (`timedOut`), since a result may come late.
+last wins over what was concluded here without it: `timedOut`, since a result may come late, and `withdrawn`, since the command may have
+been on its way already.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ SUCCEEDED, FAILED, REFUSED, CANCELLED, EXPIRED = "succeeded", "failed", "refused
 TIMED_OUT, REJECTED, WITHDRAWN = "timedOut", "rejected", "withdrawn"
 STATES = (AWAITING, QUEUED, SENT, DELIVERED, SUCCEEDED, FAILED, REFUSED, CANCELLED, EXPIRED, TIMED_OUT, REJECTED, WITHDRAWN)
 OPEN = (AWAITING, QUEUED, SENT, DELIVERED)
-_RANK = {AWAITING: 0, QUEUED: 1, SENT: 2, DELIVERED: 3, TIMED_OUT: 4}
+_RANK = {AWAITING: 0, QUEUED: 1, WITHDRAWN: 1, SENT: 2, DELIVERED: 3, TIMED_OUT: 4}
 _FINAL = 5
 _SAID = {"received": DELIVERED, "waiting": DELIVERED, "executing": DELIVERED}
 

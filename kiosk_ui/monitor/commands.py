@@ -99,8 +99,7 @@ def _check(ordered: Ordered, who: Who) -> None:
         raise CommandError("notAllowed", "only operators and supervisors send commands")
     if ordered.command not in CATALOGUE:
         raise CommandError("unknownCommand", f"a command is one of {', '.join(CATALOGUE)}")
-    if not 3 <= len(ordered.reason.strip()) <= 200:
-        raise CommandError("reasonMissing", "a reason of 3 to 200 characters is needed")
+    _check_reason(ordered.reason)
     if not MIN_LIFE_S <= ordered.life_s <= MAX_LIFE_S:
         raise CommandError("badExpiry", f"a command lives {MIN_LIFE_S} to {MAX_LIFE_S} seconds")
     parameters, wanted = ordered.parameters, CATALOGUE[ordered.command]
@@ -115,6 +114,11 @@ def _check(ordered: Ordered, who: Who) -> None:
             raise CommandError("badParameters", f"from and to are journal numbers, {JOURNAL_MOST} entries at most")
     if "commandId" in wanted and not re.fullmatch(r"[0-9a-f-]{36}", str(parameters["commandId"])):
         raise CommandError("badParameters", "commandId is the id of a command")
+
+
+def _check_reason(reason: str) -> None:
+    if not 3 <= len(reason.strip()) <= 200:
+        raise CommandError("reasonMissing", "a reason of 3 to 200 characters is needed")
 
 
 def _signed(row: Mapping[str, Any], signer: Signer) -> str:
@@ -159,14 +163,42 @@ def reject(connection: Connection, identity: str, who: Who, now: int) -> None:
     record(connection, who, f"command.{state}", identity, {"terminal": row["terminal"], "command": row["command"]}, now)
 
 
+def withdraw(connection: Connection, identity: str, reason: str, who: Who, signer: Signer | None, now: int) -> str | None:
+    """Takes a command back. Not sent yet: withdrawn, and None. Sent: the terminal is asked to cancel it; the id of that command.
+
+    The row is locked: nobody makes it `sent` meanwhile. A message that was published and not yet acknowledged by the broker may reach
+    the terminal all the same; then the terminal's own word replaces `withdrawn`.
+    """
+    if not may(who.role, "operator"):
+        raise CommandError("notAllowed", "only operators and supervisors withdraw commands")
+    _check_reason(reason)
+    row = _locked(connection, identity)
+    if row["state"] in (states.AWAITING, states.QUEUED):
+        connection.execute(update(COMMAND).where(COMMAND.c.command_id == identity).values(state=states.WITHDRAWN, state_at=now))
+        detail = {"terminal": row["terminal"], "command": row["command"], "reason": reason.strip()}
+        record(connection, who, "command.withdrawn", identity, detail, now)
+        return None
+    if row["state"] not in (states.SENT, states.DELIVERED) or row["command"] == "cancel":
+        raise CommandError("over", "this command can no longer be taken back")
+    if signer is None:
+        raise CommandError("noKey", "there is no signing key in the configuration, so nobody can ask the terminal to cancel it")
+    life_s = min(max((row["expires_at"] - now) // 1000, MIN_LIFE_S), MAX_LIFE_S)  # as long as it may still be done
+    return order(connection, Ordered(row["terminal"], "cancel", {"commandId": identity}, reason, life_s), who, signer, now)
+
+
 def _awaiting(connection: Connection, identity: str, now: int) -> dict[str, Any]:
+    found = _locked(connection, identity)
+    if found["state"] != states.AWAITING:
+        raise CommandError("notAwaiting", "this command does not wait for approval")
+    if found["expires_at"] <= now:
+        raise CommandError("expired", "this command has expired")
+    return found
+
+
+def _locked(connection: Connection, identity: str) -> dict[str, Any]:
     found = connection.execute(select(COMMAND).where(COMMAND.c.command_id == identity).with_for_update()).first()
     if found is None:
         raise CommandError("unknownCommand", "there is no such command")
-    if found.state != states.AWAITING:
-        raise CommandError("notAwaiting", "this command does not wait for approval")
-    if found.expires_at <= now:
-        raise CommandError("expired", "this command has expired")
     return dict(found._mapping)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from monitor_database import take
 from monitor_fleet import fleet
 from monitor_process import PASSWORD, Browserless, MonitorProcess, add_people, cli, configuration
 from monitor_says import Terminal
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, Page, Route, expect
 from sqlalchemy import update
 
 from kiosk_ui.monitor.config import load_config
@@ -203,6 +204,64 @@ def test_several_alarms_are_acknowledged_at_once(page: Page, centre: Centre, fau
     assert sum(one["action"] == "alarm.acknowledge" for one in found) >= 3
 
 
+@pytest.mark.parametrize(
+    ("lang", "word", "sentence"), [("zh", "确认", "操作过于频繁。"), ("en", "Acknowledge", "Too many actions in a minute.")]
+)
+def test_a_button_that_is_refused_says_why(lang: str, word: str, sentence: str, page: Page, centre: Centre, faults: list[str]) -> None:
+    enter(page, centre, "olga", lang)
+    page.goto(f"{centre.url}#/alarms")
+    page.route("**/api/v1/alarms/actions", lambda route: route.fulfill(status=429, json={"error": "tooFast", "message": "slowly"}))
+    page.locator("tbody").get_by_role("button", name=word, exact=True).first.click()
+    expect(page.get_by_role("alert")).to_have_text(sentence)
+    accessible(page)
+    page.goto(f"{centre.url}#/commands")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_a_device_says_is_told_in_words(page: Page, centre: Centre, faults: list[str]) -> None:
+    terminal = Terminal("T0110", "B003", epoch=98, now=centre.now + 1)
+    said = [terminal.device("cashDispenser", "online", "nearEnd3,nearEnd4"), terminal.device("pinPad", "offline", "tampered")]
+    take(centre.database, said, now=time.time_ns() // 1_000_000)
+    enter(page, centre, "vera", "zh")
+    page.goto(f"{centre.url}#/terminal/T0110")
+    expect(page.locator(".devices li", has_text="出钞机")).to_contain_text("钞箱 3 将空，钞箱 4 将空")
+    expect(page.locator(".devices li", has_text="密码键盘")).to_contain_text("被动过")
+
+
+def test_all_that_is_shown_is_acknowledged_in_batches(page: Page, centre: Centre, faults: list[str]) -> None:
+    """After an outage: hundreds of alarms, one press, and what a refused batch leaves stays chosen."""
+    enter(page, centre, "otto", "en")
+    page.goto(f"{centre.url}#/alarms")
+    every, chosen = page.get_by_role("button", name="Choose all"), page.locator("tbody input:checked")
+    acknowledge = page.locator(".panel-head button.primary")
+    expect(every).to_be_visible()
+    shown = int(re.sub(r"\D", "", every.inner_text()))
+    assert shown > 200
+    every.click()
+    expect(chosen).to_have_count(shown)
+    page.get_by_role("button", name="Choose none").click()
+    expect(chosen).to_have_count(0)
+    sent: list[int] = []
+
+    def pass_on(route: Route) -> None:
+        body: Any = route.request.post_data_json
+        sent.append(len(body["alarms"]))
+        if len(sent) == 2:
+            route.fulfill(status=429, json={"error": "tooFast", "message": "slowly"})
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/alarms/actions", pass_on)
+    every.click()
+    acknowledge.click()
+    expect(page.get_by_role("alert")).to_have_text("Too many actions in a minute.")
+    expect(chosen).to_have_count(shown - 200)
+    acknowledge.click()
+    expect(chosen).to_have_count(0)
+    expect(every).to_have_count(0)
+    assert max(sent) == 200 and sum(sent) - sent[1] == shown
+
+
 def test_two_people_take_a_terminal_out_of_service(page: Page, centre: Centre, faults: list[str]) -> None:
     enter(page, centre, "olga", "en")
     page.goto(f"{centre.url}#/terminal/T0008")
@@ -230,6 +289,29 @@ def test_two_people_take_a_terminal_out_of_service(page: Page, centre: Centre, f
         connection.execute(update(COMMAND).where(COMMAND.c.terminal == "T0008").values(state="succeeded", result="SUCC"))
     page.reload()
     expect(row.locator(".state")).to_have_text("Succeeded")
+
+
+def test_a_command_that_waits_for_a_terminal_is_withdrawn(page: Page, centre: Centre, faults: list[str], shoot: Any) -> None:
+    enter(page, centre, "olga", "en")
+    page.goto(f"{centre.url}#/terminal/T0022")
+    page.get_by_role("button", name="Send a command").click()
+    dialog = page.locator("dialog")
+    dialog.get_by_label("Command").select_option("enterService")
+    dialog.get_by_label("Reason").fill("the branch opens")
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    expect(page.locator(".state")).to_have_text("Queued")
+    page.get_by_role("button", name="Withdraw").click()
+    expect(dialog).to_contain_text("has not been sent to T0022 yet")
+    accessible(page)
+    shoot(page, "monitor-en-withdraw")
+    dialog.get_by_label("Reason").fill("the branch stays shut")
+    dialog.get_by_role("button", name="Withdraw").click()
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".state")).to_have_text("Withdrawn")
+    expect(page.get_by_role("button", name="Withdraw")).to_have_count(0)
+    page.goto(f"{centre.url}#/commands")
+    expect(page.locator("tbody tr", has_text="T0022")).to_be_visible()
+    shoot(page, "monitor-en-commands-withdrawn")
 
 
 def test_a_viewer_has_nothing_to_press(page: Page, centre: Centre, faults: list[str]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from contract import TOPICS, validator
+from contract import validator
 
 from drivers.devices.camera import CameraState
 from kiosk_ui.monitor import commands
@@ -24,7 +22,6 @@ from terminal.fleet.alarm_table import ALARMS
 from terminal.fleet.counts import NAMES, TIMED
 from terminal.fleet.desired import SETTINGS
 
-TEXTS = Path(__file__).parents[2] / "kiosk_ui" / "monitor" / "static" / "texts"
 OF_THE_SESSION = {"passed", "notAsked", "notBegun", "noResponse", "notStraight", "severalFaces"}
 
 
@@ -38,17 +35,6 @@ def test_alarms_and_counts() -> None:
     report = data("TelemetryReport")
     assert set(report["counts"]["properties"]) == set(NAMES)
     assert set(report["timings_ms"]["propertyNames"]["enum"]) == set(TIMED.values())
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_monitor_has_words_for_what_a_terminal_tells(language: str) -> None:
-    words = json.loads((TEXTS / f"{language}.json").read_text(encoding="utf-8"))
-    face, security = data("ATMFaceVerificationAdvice"), data("SecurityEvent")
-    wanted = {f"event.{type_}" for leaf in ("event", "alarm", "txn", "cmd/resp") for type_ in TOPICS[leaf]}
-    wanted |= {f"alarm.{code}" for code in ALARMS} | {f"security.{code}" for code in security["event"]["enum"]}
-    wanted |= {f"reason.{code}" for code in security["reason"]["enum"]}
-    wanted |= {f"faceDecision.{code}" for code in face["decision"]["enum"]} | {f"facePurpose.{code}" for code in face["purpose"]["enum"]}
-    assert wanted - words.keys() == set()
 
 
 def test_what_may_be_set_from_afar_is_one_list_for_terminal_centre_and_contract() -> None:

@@ -23,6 +23,7 @@ from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, DESIRED, NOTE, SESSIO
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import canonical
+from kiosk_ui.monitor.web.app import STATIC
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,15 @@ def test_alarms_are_acknowledged_owned_noted_shelved_and_recorded(centre: Centre
     assert done == [f"alarm.{one}" for one in reversed(expected)]
 
 
+def test_the_page_sends_as_many_alarms_at_once_as_the_api_takes(olga: Client) -> None:
+    most = DOCUMENT["paths"]["/alarms/actions"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["alarms"]
+    page = (STATIC / "pages" / "alarms.js").read_text(encoding="utf-8")
+    assert f"const AT_ONCE = {most['maxItems']};" in page
+    ids = [f"T0001/noCash/-/{number}" for number in range(most["maxItems"] + 1)]
+    assert olga.post("alarms/actions", {"alarms": ids[:-1], "action": "acknowledge"})[1]["error"] == "unknownAlarm"
+    assert olga.post("alarms/actions", {"alarms": ids, "action": "acknowledge"})[1]["error"] == "badBody"
+
+
 def order(client: Client, command: str, parameters: dict[str, Any] | None = None, **more: Any) -> tuple[int, Any]:
     body = {"terminal": "T0003", "command": command, "parameters": parameters or {}, "reason": "a test of it", **more}
     return client.post("commands", body)
@@ -237,6 +247,20 @@ def test_taking_out_of_service_needs_two_people_one_of_them_a_supervisor(centre:
     other = order(olga, "leaveService")[1]["commandId"]
     assert sam.post(f"commands/{other}/reject", {})[0] == 200 and stored(centre, other)["state"] == "rejected"
     assert sam.post("commands/no-such-command/approve", {})[0] == 404
+
+
+def test_a_command_that_nobody_sent_yet_is_withdrawn_by_any_operator(centre: Centre, olga: Client) -> None:
+    identity = order(olga, "enterService", lifeS=7 * 86_400)[1]["commandId"]
+    assert Client(centre, "vera").post(f"commands/{identity}/withdraw", {"reason": "not now"})[0] == 403
+    otto = Client(centre, "otto")
+    assert otto.post(f"commands/{identity}/withdraw", {"reason": "x"})[1]["error"] == "reasonMissing"
+    assert otto.post(f"commands/{identity}/withdraw", {})[1]["error"] == "badBody"
+    assert otto.post(f"commands/{identity}/withdraw", {"reason": "the technician stays"}) == (200, {"cancel": None})
+    assert stored(centre, identity)["state"] == "withdrawn"
+    done = olga.get(f"audit?object={identity}")["lines"][0]
+    assert (done["action"], done["who"], done["detail"]["reason"]) == ("command.withdrawn", "otto", "the technician stays")
+    assert otto.post(f"commands/{identity}/withdraw", {"reason": "once more"})[1]["error"] == "over"
+    assert otto.post("commands/no-such-command/withdraw", {"reason": "which one"})[0] == 404
 
 
 def test_a_configuration_is_versioned_signed_and_the_supervisors(centre: Centre, olga: Client, sam: Client) -> None:

@@ -21,6 +21,7 @@ let stream = null;
 let live = "connecting";
 let health = null;
 let fault = "";
+let refused = ""; // why what a button last asked for was not done
 let waiting = 0;
 let loadedAt = 0;
 
@@ -44,6 +45,7 @@ async function enter(found) {
 function signedOut() {
   session = null;
   page = null;
+  refused = "";
   stream?.close();
   stream = null;
   useSession(null, signedOut);
@@ -88,10 +90,23 @@ async function load(background) {
   if (asked === page) draw();
 }
 
+// What a button does without a dialog. A refusal stays on the page until the next button or page.
+async function act(doIt) {
+  refused = "";
+  try {
+    await doIt();
+  } catch (error) {
+    if (session === null) return;
+    refused = sentence(error);
+  }
+  draw();
+}
+
 async function go() {
+  refused = "";
   const [name, argument] = location.hash.replace(/^#\//, "").split("/");
   const make = PAGES[name] ?? overviewPage;
-  page = { name: name in PAGES ? name : "overview", ...make({ session, redraw: draw, reload: () => load(false), argument: decodeURIComponent(argument ?? "") }) };
+  page = { name: name in PAGES ? name : "overview", ...make({ session, redraw: draw, reload: () => load(false), act, argument: decodeURIComponent(argument ?? "") }) };
   await load(false);
   scrollTo(0, 0);
   document.querySelector("main h1")?.focus({ preventScroll: true });
@@ -127,6 +142,7 @@ async function leave() {
 
 function warnings() {
   const found = [];
+  if (refused) found.push(refused);
   if (fault) found.push(fault);
   if (live === "off") found.push(t("live.lost"));
   if (health && health.database !== "ok") found.push(t("health.database"));

@@ -29,6 +29,21 @@ export function code(kind, value) {
   return known(`${kind}.${value}`) ? t(`${kind}.${value}`) : String(value);
 }
 
+// What a device says of itself, as "tampered" or "nearEnd3,nearEnd4". Where a number is part of the code, the text has it as {n}.
+export function detail(value) {
+  return String(value ?? "").split(",").map(oneDetail).join(lang === "zh" ? "，" : ", ");
+}
+
+function oneDetail(value) {
+  const [, stem, n] = /^([a-z][A-Za-z]*?)([0-9A-F][0-9A-Fa-f]?)$/.exec(value) ?? [];
+  return known(`detail.${value}`) || !known(`detail.${stem}#`) ? code("detail", value) : t(`detail.${stem}#`, { n: n.toUpperCase() });
+}
+
+// Why a command ended as it did: the terminal's reason, or what the device said.
+export function reasonOf(value) {
+  return known(`reason.${value}`) ? t(`reason.${value}`) : detail(value);
+}
+
 // Why a terminal is graded as it is: a word of its own, or "device: status".
 export function why(value) {
   if (known(`why.${value}`)) return t(`why.${value}`);

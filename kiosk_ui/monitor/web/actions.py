@@ -112,6 +112,15 @@ def reject_command(request: Request, who: SignedIn, body: dict[str, Any]) -> Res
     return answer({})
 
 
+def withdraw_command(request: Request, who: SignedIn, body: dict[str, Any]) -> Response:
+    """`cancel` is the id of the command that asks the terminal to cancel it, or null: it was not sent, and will not be."""
+    monitor = monitor_of(request)
+    with monitor.database.write() as connection:
+        cancel = commands.withdraw(connection, request.path_params["command"], _text(body, "reason"), who.who, monitor.signer, now_ms())
+    monitor.sender.look()
+    return answer({"cancel": cancel})
+
+
 def desire_configuration(request: Request, who: SignedIn, body: dict[str, Any]) -> Response:
     monitor = monitor_of(request)
     if monitor.signer is None:

@@ -68,6 +68,7 @@ def _api_routes() -> list[Route]:
         get("/commands/{command}/picture", reads.command_picture),
         post("/commands/{command}/approve", actions.approve_command),
         post("/commands/{command}/reject", actions.reject_command),
+        post("/commands/{command}/withdraw", actions.withdraw_command),
         get("/audit", reads.audit_list),
         get("/refusals", reads.refusals),
         get("/gaps", reads.gaps),

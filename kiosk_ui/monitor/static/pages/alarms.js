@@ -1,17 +1,20 @@
 // Alarms after ISA-18.2: what is new, who has it, what is set aside.
 import { html, nothing, repeat } from "/static/vendor/lit.js";
 import { get, post, query } from "/static/api.js";
-import { code, known, moment, number, span, t } from "/static/texts.js";
+import { code, detail, moment, number, span, t } from "/static/texts.js";
 import { age, ask, empty, severity, shape, table } from "/static/parts.js";
 
 const SEVERITIES = ["critical", "major", "minor", "warning"];
 const STANDING = ["unacknowledged", "returned", "acknowledged", "closed"];
 const SHELF_H = [1, 4, 8, 24];
 const VIEWS = ["open", "aside", "every"];
+const AT_ONCE = 200; // the API takes no more alarms in one action
 
 export function alarmHead(whole) {
   return ["severity", "alarm", ...(whole ? ["terminal"] : []), "standing", "raised", "owner", "do"].map((name) => t(`column.${name}`));
 }
+
+const asksForAcknowledgement = (one) => one.standing === "unacknowledged" || one.standing === "returned";
 
 function standing(one) {
   const words = [html`<span class="standing" data-standing=${one.standing}>${t(`standing.${one.standing}`)}</span>`];
@@ -21,11 +24,17 @@ function standing(one) {
 }
 
 function evidence(one) {
-  const parts = Object.entries(one.evidence).filter(([, value]) => value !== null && typeof value !== "object");
-  return parts.slice(0, 3).map(([name, value]) => `${code("evidence", name)} ${known(`latch.${value}`) ? code("latch", value) : value}`).join(", ");
+  const parts = Object.entries(one.evidence).filter(([, value]) => value !== null && value !== "" && typeof value !== "object");
+  return parts.slice(0, 3).map(([name, value]) => `${code("evidence", name)} ${measured(name, value)}`).join(", ");
 }
 
-export function alarmRows(alarms, { session, reload, now, whole, chosen, choose }) {
+function measured(name, value) {
+  if (typeof value === "number") return number(value);
+  if (name === "detail") return detail(value);
+  return name === "since" ? moment(Date.parse(value)) : code(name === "cause" ? "latch" : name, value);
+}
+
+export function alarmRows(alarms, { session, reload, act, now, whole, chosen, choose }) {
   const may = session.role !== "viewer";
   return repeat(
     alarms,
@@ -37,16 +46,16 @@ export function alarmRows(alarms, { session, reload, now, whole, chosen, choose 
       <td>${standing(one)}</td>
       <td>${age(one.raisedAt ?? one.returnedAt, now)}<small>${one.returnedAt ? t("alarms.lasted", { span: span((one.returnedAt ?? now) - (one.raisedAt ?? one.returnedAt)) }) : nothing}</small></td>
       <td>${one.owner ?? html`<span class="soft">–</span>`}</td>
-      <td class="do">${may ? doing(one, session, reload) : nothing}</td>
+      <td class="do">${may ? doing(one, session, reload, act) : nothing}</td>
     </tr>`,
   );
 }
 
-function doing(one, session, reload) {
-  const act = (action, more = {}) => post("alarms/actions", { alarms: [one.alarmId], action, ...more }).then(reload);
+function doing(one, session, reload, act) {
+  const acknowledge = () => post("alarms/actions", { alarms: [one.alarmId], action: "acknowledge" }).then(reload);
   return html`
-    ${one.standing === "unacknowledged" || one.standing === "returned" ? html`<button type="button" class="primary small" @click=${() => act("acknowledge")}>${t("alarm.do.acknowledge")}</button>` : nothing}
-    <button type="button" class="small" @click=${() => details(one, session, reload)}>${t("alarm.do.more")}</button>`;
+    ${asksForAcknowledgement(one) ? html`<button type="button" class="primary small" @click=${() => act(acknowledge)}>${t("alarm.do.acknowledge")}</button>` : nothing}
+    <button type="button" class="small" @click=${() => act(() => details(one, session, reload))}>${t("alarm.do.more")}</button>`;
 }
 
 async function details(one, session, reload) {
@@ -73,8 +82,9 @@ async function details(one, session, reload) {
 
 let view = "open";
 
-export function alarmsPage({ session, redraw, reload }) {
+export function alarmsPage({ session, redraw, reload, act }) {
   let found = null;
+  let busy = false;
   const chosen = new Set();
 
   async function load(background) {
@@ -88,10 +98,28 @@ export function alarmsPage({ session, redraw, reload }) {
     redraw();
   }
 
+  // What is shown and not acknowledged: all of it, or none when it is all chosen already.
+  function chooseAll(ids) {
+    const every = ids.every((id) => chosen.has(id));
+    for (const id of ids) every ? chosen.delete(id) : chosen.add(id);
+    redraw();
+  }
+
+  // One batch after the other; what a refused batch leaves stays chosen.
   async function acknowledgeChosen() {
-    await post("alarms/actions", { alarms: [...chosen], action: "acknowledge" });
-    chosen.clear();
-    await reload();
+    const ids = [...chosen];
+    busy = true;
+    redraw();
+    try {
+      for (let start = 0; start < ids.length; start += AT_ONCE) {
+        const batch = ids.slice(start, start + AT_ONCE);
+        await post("alarms/actions", { alarms: batch, action: "acknowledge" });
+        for (const id of batch) chosen.delete(id);
+      }
+    } finally {
+      busy = false;
+      await reload();
+    }
   }
 
   function sorted() {
@@ -103,12 +131,15 @@ export function alarmsPage({ session, redraw, reload }) {
   function draw() {
     if (found === null) return html`<h1 tabindex="-1">${t("page.alarms")}</h1>`;
     const rows = sorted();
+    const fresh = session.role === "viewer" ? [] : rows.filter(asksForAcknowledgement).map((one) => one.alarmId);
+    const every = fresh.every((id) => chosen.has(id));
     const count = (name) => found.alarms.filter((one) => Boolean(one.aside) === (name === "aside")).length;
     return html`<div class="panel-head"><h1 tabindex="-1">${t("page.alarms")}</h1>
-        <div class="switch" role="group" aria-label=${t("alarms.view")}>${VIEWS.map((name) => html`<button type="button" aria-pressed=${view === name} @click=${() => { view = name; redraw(); reload(); }}>${t(`alarms.${name}`)}${name === "every" || view === "every" ? nothing : html` <b>${number(count(name))}</b>`}</button>`)}</div>
-        ${chosen.size ? html`<button type="button" class="primary" @click=${acknowledgeChosen}>${t("alarms.acknowledge", { n: number(chosen.size) })}</button>` : nothing}</div>
+        <div class="switch" role="group" aria-label=${t("alarms.view")}>${VIEWS.map((name) => html`<button type="button" aria-pressed=${view === name} @click=${() => { view = name; chosen.clear(); redraw(); reload(); }}>${t(`alarms.${name}`)}${name === "every" || view === "every" ? nothing : html` <b>${number(count(name))}</b>`}</button>`)}</div>
+        ${fresh.length ? html`<button type="button" @click=${() => chooseAll(fresh)}>${every ? t("alarms.chooseNone") : t("alarms.chooseAll", { n: number(fresh.length) })}</button>` : nothing}
+        ${chosen.size ? html`<button type="button" class="primary" ?disabled=${busy} @click=${() => act(acknowledgeChosen)}>${t("alarms.acknowledge", { n: number(chosen.size) })}</button>` : nothing}</div>
       ${found.flood.length ? html`<div class="flood">${found.flood.map((one) => html`<p>${shape("bell")}<b>${t("flood")}</b> ${t("flood.one", { alarm: code("alarm", one.code), alarms: number(one.alarms), terminals: number(one.terminals) })}</p>`)}</div>` : nothing}
-      <section class="panel list" aria-label=${t("page.alarms")}>${rows.length ? table(t("page.alarms"), alarmHead(true), alarmRows(rows, { session, reload, now: found.now, whole: true, chosen, choose })) : empty(t("alarms.none"))}</section>`;
+      <section class="panel list" aria-label=${t("page.alarms")}>${rows.length ? table(t("page.alarms"), alarmHead(true), alarmRows(rows, { session, reload, act, now: found.now, whole: true, chosen, choose })) : empty(t("alarms.none"))}</section>`;
   }
 
   return { load, view: draw };

@@ -4,7 +4,7 @@ import { get, query } from "/static/api.js";
 import { code, number, t, whole } from "/static/texts.js";
 import { empty, shape, table } from "/static/parts.js";
 
-export function auditPage({ redraw }) {
+export function auditPage({ redraw, act }) {
   let lines = null;
   let broken;
   let refused = [];
@@ -49,10 +49,10 @@ export function auditPage({ redraw }) {
     if (lines === null) return html`<h1 tabindex="-1">${t("page.audit")}</h1>`;
     const head = ["number", "at", "who", "action", "object", "what", "hash"].map((name) => t(`column.${name}`));
     const rows = refused.map((one) => html`<tr><td><time>${whole(one.at)}</time></td><th scope="row">${t(`refusal.${one.reason}`)}</th><td class="what">${one.topic}</td><td class="what">${one.detail}</td></tr>`);
-    return html`<div class="panel-head"><h1 tabindex="-1">${t("page.audit")}</h1><button type="button" @click=${verify}>${t("audit.verify")}</button>${verdict()}
-        <label class="search"><span class="unseen">${t("audit.who")}</span><input type="search" placeholder=${t("audit.who")} .value=${who} @change=${choose}></label></div>
+    return html`<div class="panel-head"><h1 tabindex="-1">${t("page.audit")}</h1><button type="button" @click=${() => act(verify)}>${t("audit.verify")}</button>${verdict()}
+        <label class="search"><span class="unseen">${t("audit.who")}</span><input type="search" placeholder=${t("audit.who")} .value=${who} @change=${(event) => act(() => choose(event))}></label></div>
       <section class="panel list" aria-label=${t("page.audit")}>${lines.length ? table(t("page.audit"), head, repeat(lines, (one) => one.n, row), "tail") : empty(t("audit.none"))}
-        ${lines.length && lines[lines.length - 1].n > 1 ? html`<button type="button" class="more" @click=${more}>${t("more", { n: number(200) })}</button>` : nothing}</section>
+        ${lines.length && lines[lines.length - 1].n > 1 ? html`<button type="button" class="more" @click=${() => act(more)}>${t("more", { n: number(200) })}</button>` : nothing}</section>
       <section class="panel" aria-labelledby="refused"><h2 id="refused">${t("refused")}</h2>
         ${rows.length ? table(t("refused"), ["at", "reason", "topic", "what"].map((name) => t(`column.${name}`)), rows, "tail") : empty(t("refused.none"))}</section>`;
   }

@@ -1,7 +1,7 @@
 // Remote commands: ordered with a reason and an expiry, agreed to by a second person where needed, followed to their end.
 import { html, nothing, render, repeat } from "/static/vendor/lit.js";
 import { get, post } from "/static/api.js";
-import { code, moment, number, span, t } from "/static/texts.js";
+import { code, moment, number, reasonOf, span, t } from "/static/texts.js";
 import { age, ask, empty, shape, table } from "/static/parts.js";
 
 const COMMANDS = ["status", "counters", "journalRange", "selfTest", "picture", "restartWorker", "restartAgent", "enterService", "leaveService"];
@@ -10,7 +10,7 @@ const WITH_DEVICE = ["selfTest", "picture", "restartWorker"];
 const LIVES_S = [300, 3600, 28_800, 86_400];
 const TAIL = 100;
 const STATE_SHAPE = { succeeded: "ok", failed: "fault", refused: "fault", rejected: "fault", expired: "offline", timedOut: "offline", cancelled: "offline", withdrawn: "offline" };
-const CANCELLABLE = ["sent", "delivered"];
+const ON_ITS_WAY = ["sent", "delivered"];
 
 export function commandHead(whole) {
   return ["state", "command", ...(whole ? ["terminal"] : []), "people", "ordered", "result", "do"].map((name) => t(`column.${name}`));
@@ -24,12 +24,12 @@ function parameters(one) {
 
 function result(one) {
   if (one.command === "picture" && one.state === "succeeded") return html`<a href="/api/v1/commands/${one.commandId}/picture" target="_blank" rel="noopener">${t("command.picture")}</a>`;
-  const words = [one.result, one.resultReason && code("reason", one.resultReason)].filter(Boolean).join(" · ");
+  const words = [one.result && code("result", one.result), one.resultReason && reasonOf(one.resultReason)].filter(Boolean).join(" · ");
   const data = one.resultData && one.command !== "journalRange" ? JSON.stringify(one.resultData, null, 2) : "";
   return html`${words || html`<span class="soft">–</span>`}${data ? html`<details><summary>${t("command.data")}</summary><pre tabindex="0">${data}</pre></details>` : nothing}`;
 }
 
-export function commandRows(commands, { session, reload, now, whole }) {
+export function commandRows(commands, { session, reload, act, now, whole }) {
   return repeat(
     commands,
     (one) => one.commandId,
@@ -40,19 +40,21 @@ export function commandRows(commands, { session, reload, now, whole }) {
       <td>${one.issuedBy}${one.approvedBy ? html`<small>${t("command.approvedBy", { name: one.approvedBy })}</small>` : nothing}</td>
       <td>${moment(one.issuedAt)}<small>${one.expiresAt > now ? t("command.until", { span: span(one.expiresAt - now) }) : t("command.over")}</small></td>
       <td>${result(one)}</td>
-      <td class="do">${session.role === "viewer" ? nothing : doing(one, session, reload)}</td>
+      <td class="do">${session.role === "viewer" ? nothing : doing(one, session, reload, act)}</td>
     </tr>`,
   );
 }
 
-function doing(one, session, reload) {
+function doing(one, session, reload, act) {
   if (one.state === "awaitingApproval") {
     const own = one.issuedBy === session.name;
     return html`${own ? nothing : html`<button type="button" class="primary small" @click=${() => agree(one, reload)}>${t("command.approve")}</button>`}
-      <button type="button" class="small" @click=${() => post(`commands/${one.commandId}/reject`).then(reload)}>${own ? t("command.withdraw") : t("command.reject")}</button>`;
+      <button type="button" class="small" @click=${() => act(() => post(`commands/${one.commandId}/reject`).then(reload))}>${own ? t("command.withdraw") : t("command.reject")}</button>`;
   }
-  if (!CANCELLABLE.includes(one.state) || one.command === "cancel") return nothing;
-  return html`<button type="button" class="small" @click=${() => cancel(one, reload)}>${t("command.cancel")}</button>`;
+  const named = { command: code("command", one.command), terminal: one.terminal };
+  if (one.state === "queued") return html`<button type="button" class="small" @click=${() => takeBack(one, t("command.withdraw"), t("command.withdrawing", named), reload)}>${t("command.withdraw")}</button>`;
+  if (!ON_ITS_WAY.includes(one.state) || one.command === "cancel") return nothing;
+  return html`<button type="button" class="small" @click=${() => takeBack(one, t("command.cancel"), t("command.cancelling", named), reload)}>${t("command.cancel")}</button>`;
 }
 
 function agree(one, reload) {
@@ -68,13 +70,14 @@ function agree(one, reload) {
   });
 }
 
-function cancel(one, reload) {
+// Not sent: it never will be. Sent, perhaps while the person was reading: the terminal is asked, with a command of its own in the list.
+function takeBack(one, verb, words, reload) {
   ask({
-    title: t("command.cancel"),
-    body: html`<p>${t("command.cancelling", { command: code("command", one.command), terminal: one.terminal })}</p><label>${t("command.reason")}<input name="reason" required minlength="3" maxlength="200"></label>`,
-    confirm: t("command.cancel"),
+    title: verb,
+    body: html`<p>${words}</p><label>${t("command.reason")}<input name="reason" required minlength="3" maxlength="200"></label>`,
+    confirm: verb,
     doIt: async ({ reason }) => {
-      await post("commands", { terminal: one.terminal, command: "cancel", parameters: { commandId: one.commandId }, reason, lifeS: 300 });
+      await post(`commands/${one.commandId}/withdraw`, { reason });
       await reload();
     },
   });
@@ -106,7 +109,7 @@ export function orderCommand(terminal, { journal, reload }) {
   });
 }
 
-export function commandsPage({ session, reload }) {
+export function commandsPage({ session, reload, act }) {
   let found = null;
 
   async function load(background) {
@@ -117,7 +120,7 @@ export function commandsPage({ session, reload }) {
     if (found === null) return html`<h1 tabindex="-1">${t("page.commands")}</h1>`;
     const waiting = found.commands.filter((one) => one.state === "awaitingApproval");
     const rest = found.commands.filter((one) => one.state !== "awaitingApproval");
-    const list = (commands, label) => table(label, commandHead(true), commandRows(commands, { session, reload, now: found.now, whole: true }));
+    const list = (commands, label) => table(label, commandHead(true), commandRows(commands, { session, reload, act, now: found.now, whole: true }));
     return html`<h1 tabindex="-1">${t("page.commands")}</h1>
       ${session.canCommand ? nothing : html`<p class="last-known">${shape("attention")}${t("command.noKey")}</p>`}
       ${waiting.length ? html`<section class="panel waiting" aria-labelledby="waiting"><h2 id="waiting">${t("commands.waiting")}</h2>${list(waiting, t("commands.waiting"))}</section>` : nothing}

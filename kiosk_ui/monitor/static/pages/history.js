@@ -1,16 +1,16 @@
 // What a terminal said and did: events, journal entries that a command brought, messages that are missing.
 import { html, nothing } from "/static/vendor/lit.js";
 import { post } from "/static/api.js";
-import { ago, code, moment, money, number, t } from "/static/texts.js";
+import { ago, code, detail, moment, money, number, reasonOf, t } from "/static/texts.js";
 import { ask, table } from "/static/parts.js";
 
 // The short form of an event; what has no short form is shown as it is.
 function short(one) {
   const { data } = one;
-  if (one.type === "DeviceStatusChanged") return `${code("device", data.device)}: ${code("status", data.to?.device)} ${data.to?.detail ? code("detail", data.to.detail) : ""}`;
+  if (one.type === "DeviceStatusChanged") return `${code("device", data.device)}: ${code("status", data.to?.device)} ${data.to?.detail ? detail(data.to.detail) : ""}`;
   if (one.type === "CashUnitChanged") return `${t("unit", { unit: data.unit })} ${money(data.minor, data.currency)}: ${number(data.count)}`;
   if (one.type === "ATMExceptionAdvice") return `${code("alarm", data.alarm)} ${data.device ? code("device", data.device) : ""} – ${code("alarmState", data.state)}`;
-  if (one.type === "ATMDeviceControlResult") return `${code("command", data.command)}: ${code("said", data.state)} ${data.reason ? code("reason", data.reason) : ""}`;
+  if (one.type === "ATMDeviceControlResult") return `${code("command", data.command)}: ${code("said", data.state)} ${data.reason ? reasonOf(data.reason) : ""}`;
   if (one.type === "ATMWithdrawalCompletionAdvice") {
     const paid = data.presentedAmount ? money(data.presentedAmount.minor, data.presentedAmount.currency) : "?";
     return `${data.transactionId}: ${code("transaction", data.transactionStatus)} ${paid} ${data.failureReason ? code("failure", data.failureReason) : ""}`;

@@ -1,7 +1,7 @@
 // One terminal: what is known of it, how old that is, and what can be done.
 import { html, nothing } from "/static/vendor/lit.js";
 import { Refused, get, post, query } from "/static/api.js";
-import { ago, code, moment, money, number, size, span, t, why } from "/static/texts.js";
+import { ago, code, detail, moment, money, number, size, span, t, why } from "/static/texts.js";
 import { age, ask, bars, empty, grade, level, shape, table } from "/static/parts.js";
 import { alarmRows, alarmHead } from "/static/pages/alarms.js";
 import { commandRows, commandHead, orderCommand } from "/static/pages/commands.js";
@@ -10,7 +10,7 @@ import { eventRows, journalPart, missingPart } from "/static/pages/history.js";
 const FIRST_EVENTS = 25;
 const BAD = { hardwareError: "fault", fraudAttempt: "fault", potentialFraud: "fault", offline: "offline", powerOff: "offline", noDevice: "offline", online: "ok", deviceBusy: "ok" };
 
-export function terminalPage({ session, redraw, reload, argument }) {
+export function terminalPage({ session, redraw, reload, act, argument }) {
   let found = null;
   let wear = { hours: [] };
   let earlier = []; // events that the person asked for
@@ -38,7 +38,7 @@ export function terminalPage({ session, redraw, reload, argument }) {
       <ul class="devices">${all.map(
         ([name, one]) => html`<li data-grade=${BAD[one.device] ?? "attention"}>${shape(BAD[one.device] ?? "attention")}
           <span class="device-name">${code("device", name)}</span>
-          <span class="device-status">${code("status", one.device)}${one.detail ? html`<small>${code("detail", one.detail)}</small>` : nothing}</span>
+          <span class="device-status">${code("status", one.device)}${one.detail ? html`<small>${detail(one.detail)}</small>` : nothing}</span>
           <span class="soft">${restarts[name] ? t("restarts", { n: restarts[name] }) : nothing} ${age(one.key[0], found.now)}</span></li>`,
       )}</ul>${all.length ? nothing : empty(t("unknown"))}</section>`;
   }
@@ -140,13 +140,13 @@ export function terminalPage({ session, redraw, reload, argument }) {
       <div class="terminal-grid ${found.line.link === "offline" ? "stale" : ""}">${devices()}${cash()}${facts()}${charts()}</div>
       ${missingPart(found.gaps, session, reload)}
       <section class="panel" aria-labelledby="terminal-alarms"><h2 id="terminal-alarms">${t("page.alarms")}</h2>
-        ${standing.length + past.length ? table(t("page.alarms"), alarmHead(false), alarmRows([...standing, ...past.slice(0, 8)], { session, reload, now: found.now, whole: false })) : empty(t("alarms.none"))}</section>
+        ${standing.length + past.length ? table(t("page.alarms"), alarmHead(false), alarmRows([...standing, ...past.slice(0, 8)], { session, reload, act, now: found.now, whole: false })) : empty(t("alarms.none"))}</section>
       <section class="panel" aria-labelledby="terminal-commands"><h2 id="terminal-commands">${t("page.commands")}</h2>
-        ${found.commands.length ? table(t("page.commands"), commandHead(false), commandRows(found.commands.slice(0, 15), { session, reload, now: found.now, whole: false })) : empty(t("commands.none"))}</section>
+        ${found.commands.length ? table(t("page.commands"), commandHead(false), commandRows(found.commands.slice(0, 15), { session, reload, act, now: found.now, whole: false })) : empty(t("commands.none"))}</section>
       ${journalPart(found.commands)}
       <section class="panel" aria-labelledby="terminal-events"><h2 id="terminal-events">${t("events")}</h2>
         ${found.events.length ? table(t("events"), ["at", "event", "what", "number"].map((name) => t(`column.${name}`)), eventRows([...found.events, ...earlier]), "tail") : empty(t("events.none"))}
-        ${found.events.length >= FIRST_EVENTS ? html`<button type="button" class="more" @click=${more}>${t("events.more")}</button>` : nothing}</section>`;
+        ${found.events.length >= FIRST_EVENTS ? html`<button type="button" class="more" @click=${() => act(more)}>${t("events.more")}</button>` : nothing}</section>`;
   }
 
   return { load, view };
