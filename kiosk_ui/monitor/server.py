@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -32,6 +33,8 @@ from kiosk_ui.monitor.web.context import Monitor
 WATCH_S = 0.25
 STEADY_S = 10.0
 END_S = 8.0
+FAILED = 1  # start it again
+LATER = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # whoever had the port may go, and the address may come with the network
 
 
 class Workers:
@@ -120,9 +123,9 @@ def _listen(config: Config) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((server.host, server.port))
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise ConfigError(f"server: cannot listen on {server.host}:{server.port}: {error.strerror}") from error
+        raise
     listener.listen(128)
     return listener
 
@@ -175,12 +178,19 @@ def _end_with_stdin(server: uvicorn.Server) -> None:
 
 
 def run(path: Path, config: Config, database: Database, *, stdin_eof: bool = False) -> int:
-    """Until SIGINT or SIGTERM. ConfigError and DatabaseError before anything was started."""
+    """Until SIGINT or SIGTERM; the exit code. ConfigError and DatabaseError before anything was started."""
     signer = load_signer(config.signing) if config.signing else None
     database.prepare()
     with database.write() as connection:
         prepare_days(connection, config.retention, now_ms())
-    listener = _listen(config)
+    try:
+        listener = _listen(config)
+    except OSError as error:
+        sentence = f"server: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}"
+        if error.errno not in LATER:
+            raise ConfigError(sentence) from error
+        say(sentence)
+        return FAILED
     retire_sessions(config, database)
     fleet = Fleet(config)
     observer, sender, workers = Observer(config, database, fleet), Sender(config, database), Workers(path, config.ingest.workers)

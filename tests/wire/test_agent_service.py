@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from units import UNITS, settings_of
 
 from simulators.stage.customer import Customer
 from simulators.stage.demo import TIMEOUTS, settled_at_the_bank
@@ -25,7 +26,6 @@ from terminal.agent import FAILED
 from terminal.fleet.order_desk import RESTART_EXIT
 
 pytestmark = pytest.mark.wire
-UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 QUICK = Options(timeouts=TIMEOUTS, mechanics=4.0, printer_bytes_per_s=9600.0, pictures=False)
 PATIENCE_S = 60.0
 
@@ -198,7 +198,7 @@ def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, most: flo
     file = str(tmp_path / f"{unit}.service")
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", file], capture_output=True, text=True, timeout=60)
     assert (verified.returncode, verified.stderr.strip()) == (0, "")
-    wrong = text.replace("WatchdogSec=60", "WatchdogSec=soon").replace("RestartSec=5", "RestartSec=soon")
+    wrong = text.replace("WatchdogSec=60", "WatchdogSec=soon").replace("RestartSec=10", "RestartSec=soon")
     (tmp_path / "wrong.service").write_text(wrong.replace(start.split("=")[1].split(" ")[0], "/bin/true"))
     refused = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(tmp_path / "wrong.service")], capture_output=True, text=True, timeout=60
@@ -211,11 +211,6 @@ def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, most: flo
         timeout=60,
     )
     assert judged.returncode == 0, judged.stdout
-
-
-def settings_of(unit: str) -> dict[str, str]:
-    lines = [line.split("=", 1) for line in (UNITS / f"{unit}.service").read_text().splitlines() if "=" in line]
-    return {name: value for name, value in lines if not name.startswith("#")}
 
 
 def test_the_agents_unit_knows_the_agents_exit_codes() -> None:
