@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 from sqlalchemy import Connection, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,11 @@ ALARMS_EVERY_S = 5.0
 ADOPT_EVERY_S = 20.0
 THROW_AWAY_EVERY_S = 3600.0
 REPEATS = 3
+
+
+class Ingest(Protocol):
+    def running(self) -> bool:
+        """Every worker is there."""
 
 
 class Observer:

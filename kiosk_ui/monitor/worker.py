@@ -71,8 +71,8 @@ class Worker:
     # --- the broker
 
     def _connect(self) -> None:
-        session = Session(self._config.broker, f"{self._config.monitor.name}-ingest-{self._number}", self._config.ingest.window)
         try:
+            session = Session(self._config.broker, f"{self._config.monitor.name}-ingest-{self._number}", self._config.ingest.window)
             session.connect()
         except Unreachable as error:
             self._lost(str(error), crowded=False)

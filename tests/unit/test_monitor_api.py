@@ -329,6 +329,19 @@ def test_open_alarms_are_what_the_lines_count(centre: Centre, olga: Client) -> N
     assert len(rows(centre.database, ALARM)) >= counted
 
 
+def test_a_watchdog_hears_of_every_part_that_is_dead(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(centre)
+    assert client.healthz() == (503, {"ok": False, "observer": False, "sender": False, "workers": True, "database": True})
+    monkeypatch.setattr(centre.observer, "alive", lambda: True)
+    monkeypatch.setattr(centre.sender, "alive", lambda: True)
+    assert client.healthz()[0] == 200
+    monkeypatch.setattr(centre.ingest, "all_there", False)
+    assert client.healthz()[0] == 503 and not client.healthz()[1]["workers"]
+    monkeypatch.setattr(centre.ingest, "all_there", True)
+    monkeypatch.setattr(centre.observer, "fault", "disk I/O error")
+    assert client.healthz()[0] == 503 and not client.healthz()[1]["database"]
+
+
 def test_every_answer_of_the_document_was_looked_at() -> None:
     without_json = {("GET", "/live"), ("GET", "/openapi.json")}
     every = {(method.upper(), path) for path, operations in DOCUMENT["paths"].items() for method in operations}

@@ -15,7 +15,7 @@ from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
 from kiosk_ui.monitor.log import now_ms
-from kiosk_ui.monitor.observer import Observer
+from kiosk_ui.monitor.observer import Ingest, Observer
 from kiosk_ui.monitor.sender import Sender
 from kiosk_ui.monitor.signing import Signer
 
@@ -43,6 +43,7 @@ class Monitor:
     sender: Sender
     signer: Signer | None
     origin: str
+    ingest: Ingest
 
     @property
     def secure(self) -> bool:
