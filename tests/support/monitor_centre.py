@@ -112,23 +112,6 @@ class Client:
         self, method: str, path: str, body: Any, headers: dict[str, str], root: str = "/api/v1/"
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        given = {"host": "127.0.0.1:8095", "origin": ORIGIN, "cookie": self.cookie, "x-csrf-token": self.csrf}
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        where, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": f"{root}{where}",
-            "raw_path": f"{root}{where}".encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in given.items() if value],
-            "client": ("127.0.0.1", 5),
-            "server": ("127.0.0.1", 8095),
-        }
         said: list[Any] = []
 
         async def receive() -> dict[str, Any]:
@@ -137,8 +120,47 @@ class Client:
         async def send(message: Any) -> None:
             said.append(message)
 
-        await self.centre.app(scope, receive, send)  # type: ignore[arg-type]
+        await self.centre.app(self._scope(method, root + path, headers), receive, send)  # type: ignore[arg-type]
         return said[0]["status"], said[0]["headers"], b"".join(one.get("body", b"") for one in said[1:])
+
+    def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+        given = {"host": "127.0.0.1:8095", "origin": ORIGIN, "cookie": self.cookie, "x-csrf-token": self.csrf}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        where, _, query = path.partition("?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": where,
+            "raw_path": where.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in given.items() if value],
+            "client": ("127.0.0.1", 5),
+            "server": ("127.0.0.1", 8095),
+        }
+
+    def stream(self, until: str, times: int = 1) -> list[str]:
+        """What the live stream says until `until` came so many times; then the tab is closed."""
+        return asyncio.run(self._stream(until, times))
+
+    async def _stream(self, until: str, times: int) -> list[str]:
+        said: list[str] = []
+        gone = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            said.append(message.get("body", b"").decode())
+            if sum(until in one for one in said) == times:
+                gone.set()
+
+        await asyncio.wait_for(self.centre.app(self._scope("GET", "/api/v1/live", {}), receive, send), 60)  # type: ignore[arg-type]
+        return said
 
     def healthz(self) -> tuple[int, Any]:
         status, _, raw = asyncio.run(self._ask("GET", "healthz", None, {}, "/"))

@@ -15,7 +15,7 @@ from monitor_centre import DOCUMENT, SEEN, Centre, Client
 from monitor_database import rows, take
 from monitor_process import PASSWORD
 from monitor_says import Terminal
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from kiosk_ui.monitor import audit, people
 from kiosk_ui.monitor.log import now_ms
@@ -23,6 +23,7 @@ from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, DESIRED, NOTE, SESSIO
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import canonical
+from kiosk_ui.monitor.web import live
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,40 @@ def test_a_session_ends_by_idleness_and_by_age(centre: Centre) -> None:
                 .values({"used_at": now_ms(), "created_at": now_ms()} | {column: now_ms() - away})
             )
         assert client.call("GET", "session")[0] == 401
+
+
+def test_a_tab_that_is_left_open_keeps_no_session_alive(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream looks at the session again and again, and the page asks for what is new: nobody needs to sit there for that."""
+    monkeypatch.setattr(live, "LOOK_S", 0.01)
+    monkeypatch.setattr(live, "CHECK_S", 0.02)
+    client = Client(centre, "vera")
+    mine = SESSION.c.token_hash == people.token_hash(client.cookie.split("=")[1])
+
+    def last_used(minutes: int | None = None) -> int:
+        with centre.database.write() as connection:
+            if minutes is not None:
+                connection.execute(update(SESSION).where(mine).values(used_at=now_ms() - minutes * 60_000))
+            return int(connection.execute(select(SESSION.c.used_at).where(mine)).scalar_one())
+
+    before = last_used(29)
+    monkeypatch.setattr(live, "SAY_ANYWAY_S", 0.05)
+    assert client.stream("revision", times=4) and client.call("GET", "overview", x_background="1")[0] == 200
+    assert last_used() == before, "still idle for 29 minutes"
+    last_used(31)
+    with pytest.raises(AssertionError):
+        client.get("overview")
+    last_used(29)
+    client.get("overview")
+    assert last_used() > before, "this was a person"
+    checked = live.signed_in
+
+    def a_minute_later(*arguments: Any, **rest: Any) -> Any:
+        found = checked(*arguments, **rest)
+        last_used(31)
+        return found
+
+    monkeypatch.setattr(live, "signed_in", a_minute_later)
+    assert client.stream("event: over")[-1] == "", "the stream itself ends, and says why"
 
 
 def test_the_worst_come_first(olga: Client) -> None:

@@ -76,8 +76,8 @@ def monitor_of(request: Request) -> Monitor:
     return found
 
 
-def signed_in(request: Request, needed: str = "viewer") -> people.SignedIn:
-    """Refusal 401 without a session, 403 when the role does not reach."""
+def signed_in(request: Request, needed: str = "viewer", *, touch: bool = True) -> people.SignedIn:
+    """Refusal 401 without a session, 403 when the role does not reach. Without `touch` it is no sign of a person."""
     monitor = monitor_of(request)
     token = request.cookies.get(monitor.cookie, "")
     server, now = monitor.config.server, now_ms()
@@ -91,7 +91,7 @@ def signed_in(request: Request, needed: str = "viewer") -> people.SignedIn:
     who, due = found
     if not people.may(who.who.role, needed):
         raise Refusal(403, "notAllowed", f"this needs the role {needed}")
-    if due and BACKGROUND not in request.headers:
+    if touch and due and BACKGROUND not in request.headers:
         with monitor.database.write() as connection:
             people.touch_session(connection, who.token_hash, now)
     return who

@@ -1,4 +1,7 @@
-"""Live updates: a stream of server-sent events (WHATWG HTML, 9.2) that says when there is something new; the page then asks for it."""
+"""Live updates: a stream of server-sent events (WHATWG HTML, 9.2) that says when there is something new; the page then asks for it.
+
+A browser opens the stream by itself, again after every break, and a tab left open keeps it: none of that is a sign of a person.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ MOST_STREAMS = 500
 
 
 async def live(request: Request) -> Response:
-    await run_in_threadpool(signed_in, request)
+    await run_in_threadpool(signed_in, request, touch=False)
     streams = request.app.state.streams
     if len(streams) >= MOST_STREAMS:
         raise Refusal(503, "tooManyPages", "too many pages are open")
@@ -43,7 +46,7 @@ async def _events(request: Request) -> AsyncIterator[str]:
             if checked_s >= CHECK_S:
                 checked_s = 0.0
                 try:
-                    await run_in_threadpool(signed_in, request)
+                    await run_in_threadpool(signed_in, request, touch=False)
                 except Refusal:
                     yield "event: over\ndata: {}\n\n"
                     return
