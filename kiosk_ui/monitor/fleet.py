@@ -1,7 +1,8 @@
 """All terminals in memory, one short line each, kept up to date from the database by one thread. The pages read from here.
 
 Rows that changed are found by time, with some seconds of overlap (a transaction commits later than the moment it wrote), and by
-revision. `revision` of the whole grows with every change, so that a page knows when to look again.
+revision; once a minute by revision alone, for a commit that took longer than that, or a clock that was set. `revision` of the
+whole grows with every change, so that a page knows when to look again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kiosk_ui.monitor.schema import CASH_HOUR, CUSTOMER_HOUR, RUN, TERMINAL
 
 OVERLAP_MS = 5_000
 SLOWLY_MS = 15_000
+EVERY_ROW_MS = 60_000
 FORECAST_MS = 30 * 60_000
 HOUR_MS = 3_600_000
 AT_ONCE = 500
@@ -38,6 +40,7 @@ class Fleet:
         self._lines: dict[str, Summary] = {}
         self._seen_to = 0
         self._slow_at = 0
+        self._every_row_at = 0
         self.revision = 0
         self.alarm_revision = 0
 
@@ -91,7 +94,11 @@ class Fleet:
         return bool(changed)
 
     def _changed(self, connection: Connection, now: int) -> dict[str, Summary]:
-        wanted = select(TERMINAL.c.terminal, TERMINAL.c.revision).where(TERMINAL.c.changed_at >= self._seen_to - OVERLAP_MS)
+        wanted = select(TERMINAL.c.terminal, TERMINAL.c.revision)
+        if abs(now - self._every_row_at) < EVERY_ROW_MS:
+            wanted = wanted.where(TERMINAL.c.changed_at >= self._seen_to - OVERLAP_MS)
+        else:
+            self._every_row_at = now
         due = [row.terminal for row in connection.execute(wanted) if self._revision(row.terminal) != row.revision]
         self._seen_to = now
         found = {}

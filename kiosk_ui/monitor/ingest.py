@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,12 +62,17 @@ class _Run:
 
 
 class Batch:
-    """One use: `apply`, then `store`, inside one transaction."""
+    """One use: `apply`, then `store`, inside one transaction. `clock` is ms since 1970.
 
-    def __init__(self, connection: Connection, worker: int, now: int, event_days: int) -> None:
+    The batch's moment is the one at which its rows are locked, not the one at which it began to wait for them: the pages look for
+    what changed by time, a little way back.
+    """
+
+    def __init__(self, connection: Connection, worker: int, clock: Callable[[], int], event_days: int) -> None:
         self._connection = connection
         self._worker = worker
-        self._now = now
+        self._clock = clock
+        self._now = clock()
         self._days = event_days
         self._rows: dict[str, _Row] = {}
         self._runs: dict[RunKey, _Run] = {}
@@ -82,6 +87,7 @@ class Batch:
         self._refused.extend(refused)
         if messages:
             self._lock({one.terminal: one.branch for one in messages})
+            self._now = self._clock()
             self._load_runs({(one.terminal, one.klass, one.epoch) for one in messages if one.klass})
         for message in messages:
             try:

@@ -156,7 +156,7 @@ class Worker:
                 counted[f"lag.{bucket(now - message.at)}"] += 1
                 counted["lag_ms"] += max(0, now - message.at)
         with self._database.write() as connection:
-            work = Batch(connection, self._number, now, self._config.retention.event_days)
+            work = Batch(connection, self._number, now_ms, self._config.retention.event_days)
             work.apply(messages, refused)
             return work.store(counted)
 
@@ -171,7 +171,7 @@ class Worker:
                     raise
                 say(f"worker {self._number}: a message cannot be stored: {first_line(error)}")
                 with self._database.write() as connection:
-                    work = Batch(connection, self._number, now_ms(), self._config.retention.event_days)
+                    work = Batch(connection, self._number, now_ms, self._config.retention.event_days)
                     work.apply([], [Refusal(message.topic, "notStored", type(error).__name__, message.payload)])
                     outcome = work.store(Counter(received=1))
             whole.acks += outcome.acks
