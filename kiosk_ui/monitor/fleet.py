@@ -19,7 +19,7 @@ from kiosk_ui.monitor import alarms
 from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.effects import SEVERITIES
 from kiosk_ui.monitor.forecast import DAYS, empty_at
-from kiosk_ui.monitor.grading import GRADES, Summary, judge, summarise
+from kiosk_ui.monitor.grading import GRADES, Summary, judge, listen, summarise
 from kiosk_ui.monitor.schema import CASH_HOUR, CUSTOMER_HOUR, RUN, TERMINAL
 
 OVERLAP_MS = 5_000
@@ -73,20 +73,25 @@ class Fleet:
 
     # --- the thread that keeps it
 
-    def refresh(self, connection: Connection, now: int) -> bool:
-        """True when anything changed."""
+    def refresh(self, connection: Connection, now: int, hearing_since: int | None) -> bool:
+        """True when anything changed. `hearing_since`: see `grading.listen`."""
         fresh = self._changed(connection, now)
         changed = set(fresh)
         lines = {**self._lines, **fresh}
+        for name, one in lines.items():
+            silent = one.silent
+            listen(one, now, self._config.threshold.silent_after_s, hearing_since)
+            if one.silent != silent:
+                changed.add(name)
         changed |= self._set_alarms(connection, lines, now)
         if now - self._slow_at >= SLOWLY_MS:
             self._slow_at = now
             changed |= self._set_slow(connection, lines, now)
         changed |= self._set_forecasts(connection, lines, now)
         for name, one in lines.items():
-            before = one.grade, one.why, one.rank, one.silent
+            before = one.grade, one.why, one.rank
             judge(one, now, self._config.threshold)
-            if (one.grade, one.why, one.rank, one.silent) != before:
+            if (one.grade, one.why, one.rank) != before:
                 changed.add(name)
         with self._lock:
             self._lines = lines
@@ -119,7 +124,7 @@ class Fleet:
         if old is not None:
             one.empty_at, one.forecast_at, one.forecast_counts = old.empty_at, old.forecast_at, old.forecast_counts
             one.open_alarms, one.unacknowledged, one.worst = old.open_alarms, old.unacknowledged, old.worst
-            one.affected, one.blocked = old.affected, old.blocked
+            one.affected, one.blocked, one.silent = old.affected, old.blocked, old.silent
         return one
 
     def _set(self, lines: dict[str, Summary], of: Callable[[str], dict[str, Any]]) -> set[str]:
@@ -132,7 +137,7 @@ class Fleet:
         return changed
 
     def _set_alarms(self, connection: Connection, lines: dict[str, Summary], now: int) -> set[str]:
-        tally = alarms.tally(connection, now)
+        tally = alarms.tally(connection, now, {name for name, one in lines.items() if one.offline})
 
         def of(name: str) -> dict[str, Any]:
             number, fresh, severities = tally.get(name, (0, 0, Counter[str]()))

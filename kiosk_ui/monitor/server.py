@@ -148,7 +148,8 @@ def run(path: Path, config: Config, database: Database, *, stdin_eof: bool = Fal
         return FAILED
     retire_sessions(config, database)
     fleet = Fleet(config)
-    observer, sender, workers = Observer(config, database, fleet), Sender(config, database), Workers(path, config.ingest.workers)
+    sender, workers = Sender(config, database), Workers(path, config.ingest.workers)
+    observer = Observer(config, database, fleet, workers)
     monitor = Monitor(config, database, fleet, observer, sender, signer, _origin(config, listener.getsockname()[1]), workers)
     observer.start()
     sender.start()

@@ -37,6 +37,7 @@ class PlayedIngest:
     """No process: it says what the test wants."""
 
     all_there = True
+    hearing_since: int | None = 0
 
     def running(self) -> bool:
         return self.all_there
@@ -61,7 +62,7 @@ class Centre:
                 people.add_person(connection, name, role, PASSWORD, self.now)
         self.fleet = Fleet(self.config)
         self.ingest = PlayedIngest()
-        self.observer = Observer(self.config, self.database, self.fleet)
+        self.observer = Observer(self.config, self.database, self.fleet, self.ingest)
         assert self.config.signing is not None
         signer = load_signer(self.config.signing)
         self.public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.public_hex))

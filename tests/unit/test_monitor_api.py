@@ -360,8 +360,23 @@ def test_the_audit_chain_shows_what_was_changed(centre: Centre, olga: Client) ->
 def test_open_alarms_are_what_the_lines_count(centre: Centre, olga: Client) -> None:
     centre.look()
     counted = sum(one["alarms"] for one in olga.get("terminals?limit=60")["terminals"])
-    assert counted == sum(not one["suppressed"] and one["aside"] != "outOfService" for one in olga.get("alarms")["alarms"])
+    shown = olga.get("alarms")["alarms"]
+    assert counted == sum(one["aside"] == "" for one in shown)
     assert len(rows(centre.database, ALARM)) >= counted
+    of_an_offline_one = {one["code"]: one["aside"] for one in shown if one["terminal"] == "T0056"}
+    assert of_an_offline_one == {"terminalOffline": "", "cashUnitLow": "suppressed"}
+    assert [one["alarms"] for one in olga.get("terminals?q=T0056")["terminals"]] == [1], "its cassette can wait"
+
+
+def test_the_pages_are_told_that_the_monitor_itself_is_deaf(centre: Centre, olga: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    since = now_ms()
+    monkeypatch.setattr(centre.ingest, "hearing_since", since)
+    health = olga.get("overview")["health"]
+    assert health["ingest"] == "ok" and health["silenceJudgedFrom"] == since + 300_000
+    monkeypatch.setattr(centre.ingest, "hearing_since", None)
+    health = olga.get("overview")["health"]
+    assert health["ingest"] == "deaf" and health["silenceJudgedFrom"] is None
+    assert '"ingest": "deaf"' in "".join(olga.stream("revision"))
 
 
 def test_a_watchdog_hears_of_every_part_that_is_dead(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from kiosk_ui.monitor.worker import readable
 
 def link(fleet: Fleet, database: Database, now: int) -> str:
     with database.read() as connection:
-        fleet.refresh(connection, now)
+        fleet.refresh(connection, now, 0)
     line = fleet.line("T0001")
     assert line is not None
     return line.link

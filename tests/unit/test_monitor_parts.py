@@ -18,7 +18,7 @@ from kiosk_ui.monitor import people
 from kiosk_ui.monitor.config import ConfigError, SigningSection, ThresholdSection, load_config
 from kiosk_ui.monitor.contract import read
 from kiosk_ui.monitor.forecast import HOUR_MS, empty_at
-from kiosk_ui.monitor.grading import judge, summarise
+from kiosk_ui.monitor.grading import judge, listen, summarise
 from kiosk_ui.monitor.observer import adopt
 from kiosk_ui.monitor.picture import apply, empty, heard
 from kiosk_ui.monitor.retention import DAY_MS, day_of, throw_away
@@ -65,6 +65,7 @@ def grade(*said: tuple[str, bytes], now: int = NOW, worst: str = "") -> tuple[st
         heard(picture, message, NOW)
     line = summarise("T0001", "B001", "", 1, picture)
     line.worst = worst
+    listen(line, now, ThresholdSection().silent_after_s, 0)
     judge(line, now, ThresholdSection())
     return line.grade, line.why
 

@@ -128,6 +128,8 @@ def test_what_the_broker_said_is_not_forgotten_while_the_database_is_away(tmp_pa
 
 
 class NoWorkers:
+    hearing_since = None
+
     def __init__(self, *_: Any) -> None:
         """None."""
 

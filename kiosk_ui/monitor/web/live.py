@@ -37,10 +37,11 @@ async def _events(request: Request) -> AsyncIterator[str]:
     said, quiet_s, checked_s = None, 0.0, 0.0
     try:
         while not request.app.state.over.is_set():
-            now = monitor.fleet.revision, monitor.sender.revision, monitor.observer.fault, monitor.sender.connected
+            revision = monitor.fleet.revision + monitor.sender.revision
+            now = revision, monitor.observer.fault, monitor.sender.connected, monitor.ingest.hearing_since
             if now != said or quiet_s >= SAY_ANYWAY_S:
                 said, quiet_s = now, 0.0
-                yield f"data: {json.dumps({'revision': now[0] + now[1], 'health': health(request)})}\n\n"
+                yield f"data: {json.dumps({'revision': revision, 'health': health(request)})}\n\n"
             await asyncio.sleep(LOOK_S)
             quiet_s, checked_s = quiet_s + LOOK_S, checked_s + LOOK_S
             if checked_s >= CHECK_S:

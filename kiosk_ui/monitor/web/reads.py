@@ -55,7 +55,7 @@ def overview(request: Request) -> Response:
     monitor, now = monitor_of(request), now_ms()
     lines = monitor.fleet.lines()
     with monitor.database.read() as connection:
-        flood = alarms.flood(connection, now)
+        flood = alarms.flood(connection, now, {one.terminal for one in lines if one.offline})
     named = [{"id": one.id, "zh": one.zh, "en": one.en} for one in monitor.config.region]
     return answer(
         {
@@ -81,10 +81,15 @@ def _branches(lines: Iterable[Summary]) -> list[dict[str, Any]]:
 
 
 def health(request: Request) -> dict[str, Any]:
+    """`silenceJudgedFrom`: until then, and while it is null, no terminal is called silent; 0: silence never counts."""
     monitor = monitor_of(request)
+    hearing_since, after_s = monitor.ingest.hearing_since, monitor.config.threshold.silent_after_s
+    judged_from = hearing_since if hearing_since is None else hearing_since + int(after_s * 1000)
     return {
         "database": monitor.observer.fault or "ok",
         "broker": "ok" if monitor.sender.connected else "away",
+        "ingest": "deaf" if hearing_since is None else "ok",
+        "silenceJudgedFrom": judged_from if after_s > 0 else 0,
         "refreshedAt": monitor.observer.refreshed_at,
     }
 
@@ -171,7 +176,7 @@ def alarm_list(request: Request) -> Response:
     offline = monitor.fleet.offline()
     with monitor.database.read() as connection:
         rows = alarms.listed(connection, now, offline, terminal=query.get("terminal", ""), every=query.get("every") == "1", most=2000)
-        flood = alarms.flood(connection, now)
+        flood = alarms.flood(connection, now, offline)
         people = connection.execute(select(PERSON.c.name).where(PERSON.c.closed.is_(False)).order_by(PERSON.c.name)).scalars().all()
     found = []
     for row in rows:
