@@ -158,7 +158,8 @@ class Batch:
             refused = error
         if message.klass == "telemetry" and refused is None:
             keys = ("day", "terminal", "epoch", "seq", "at", "data")
-            values = (self._day(message), message.terminal, message.epoch, message.seq, message.at, json.dumps(message.data))
+            at = pictures.believed(message.at, self._now)
+            values = (day_of(at, self._now, self._days), message.terminal, message.epoch, message.seq, at, json.dumps(message.data))
             self._telemetry.append(dict(zip(keys, values, strict=True)))
         elif message.klass and message.klass != "telemetry":
             self._events.append(self._event(message, refused.reason if refused else ""))
@@ -168,7 +169,7 @@ class Batch:
     def _change(self, row: _Row, message: Message) -> None:
         if message.version > KNOWN_VERSION:
             raise Refused("unknownVersion", f"version {message.version} of {message.type} is not known")
-        found = effect(message)
+        found = effect(message, self._now)
         pictures.apply(row.picture, message, self._now)
         if found is not None:
             self._effects.append((message, found))

@@ -80,7 +80,8 @@ class Observer:
         if self._is_due("old", moment, THROW_AWAY_EVERY_S):
             with self._database.write() as connection:
                 prepare_days(connection, self._config.retention, now)
-                throw_away(connection, self._config.retention, now, int(self._config.server.session_hours * 3_600_000))
+            if throw_away(self._database, self._config.retention, now, int(self._config.server.session_hours * 3_600_000)):
+                self._due["old"] = moment  # the pages come between two parts
 
     def _is_due(self, what: str, moment: float, every_s: float) -> bool:
         if moment < self._due[what]:
