@@ -19,6 +19,7 @@ from kiosk_ui.monitor import command_states as states
 from kiosk_ui.monitor.audit import Who, record
 from kiosk_ui.monitor.contract import utc_text
 from kiosk_ui.monitor.people import may
+from kiosk_ui.monitor.prose import prose
 from kiosk_ui.monitor.schema import COMMAND, TERMINAL
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import Signer
@@ -99,7 +100,7 @@ def _check(ordered: Ordered, who: Who) -> None:
         raise CommandError("notAllowed", "only operators and supervisors send commands")
     if ordered.command not in CATALOGUE:
         raise CommandError("unknownCommand", f"a command is one of {', '.join(CATALOGUE)}")
-    if not 3 <= len(ordered.reason.strip()) <= 200:
+    if prose(ordered.reason, 3, 200) is None:
         raise CommandError("reasonMissing", "a reason of 3 to 200 characters is needed")
     if not MIN_LIFE_S <= ordered.life_s <= MAX_LIFE_S:
         raise CommandError("badExpiry", f"a command lives {MIN_LIFE_S} to {MAX_LIFE_S} seconds")
