@@ -17,6 +17,7 @@ from kiosk_ui.monitor.audit import Who, record
 from kiosk_ui.monitor.database import upsert
 from kiosk_ui.monitor.ingest_effects import ALARM_COLUMNS
 from kiosk_ui.monitor.people import may
+from kiosk_ui.monitor.prose import prose
 from kiosk_ui.monitor.schema import ALARM, NOTE, PERSON
 
 OFFLINE = "terminalOffline"
@@ -103,9 +104,10 @@ def _owner(connection: Connection, name: str) -> str:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value.strip()) <= 500 or any(not c.isprintable() and c != "\n" for c in value):
+    found = prose(value, 1, 500)
+    if found is None:
         raise AlarmError("textMissing", "a text of 1 to 500 characters is needed")
-    return value.strip()
+    return found
 
 
 def _hours(value: object, who: Who) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import tempfile
 from collections.abc import Iterator
@@ -232,6 +233,36 @@ def test_a_command_is_signed_and_stored_before_it_is_sent(centre: Centre, olga: 
     }
 
 
+UNWRITABLE = [("half a \ud800 pair", 400), ("a nul \x00 in it", 400), ("turned \u202e round", 409), ("a bell \x07", 409)]
+
+
+@pytest.mark.parametrize(("reason", "expected"), UNWRITABLE)
+def test_a_reason_that_no_database_holds_or_no_page_shows_is_refused(
+    reason: str, expected: int, centre: Centre, olga: Client, sam: Client
+) -> None:
+    alarm = olga.get("alarms")["alarms"][0]["alarmId"]
+    before = [len(rows(centre.database, table)) for table in (COMMAND, DESIRED, NOTE, AUDIT)]
+    assert order(olga, "status", reason=reason)[0] == expected
+    wish = {"configuration": {"fleet": {"telemetry_s": 30}}, "reason": reason}
+    assert sam.post("terminals/T0003/configuration", wish)[0] == expected
+    assert olga.post("alarms/actions", {"alarms": [alarm], "action": "note", "text": reason})[0] == expected
+    assert [len(rows(centre.database, table)) for table in (COMMAND, DESIRED, NOTE, AUDIT)] == before
+
+
+def test_names_that_no_database_holds_are_refused_at_the_door(olga: Client) -> None:
+    for odd in ("T\x000003", "T\ud800"):
+        assert order(olga, "status", terminal=odd)[0] == 400
+        assert olga.post("alarms/actions", {"alarms": [odd], "action": "own", "owner": odd})[0] == 400
+        assert olga.post("session", {"name": odd, "password": odd})[0] == 400
+    assert olga.call("GET", "commands?terminal=T%000003")[0] == 400
+    assert olga.call("GET", "terminals/T\x000003")[0] == 400
+
+
+def test_a_reason_is_kept_as_it_was_typed_without_the_blanks_around_it(centre: Centre, olga: Client) -> None:
+    identity = order(olga, "status", reason="\u3000已到场\u3000检查设备 🔧 ")[1]["commandId"]
+    assert stored(centre, identity)["reason"] == "已到场\u3000检查设备 🔧"
+
+
 BAD_ORDERS: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [
     ("dispense", {}, {}, 404),
     ("restartWorker", {}, {}, 409),
@@ -311,6 +342,33 @@ def test_a_picture_is_a_picture_or_nothing(centre: Centre, olga: Client) -> None
             data = json.dumps({"mediaType": kind, "base64": text})
             connection.execute(update(COMMAND).where(COMMAND.c.command_id == identity).values(result_data=data))
         assert olga.call("GET", f"commands/{identity}/picture")[0] == 404
+
+
+def test_the_picture_of_an_old_command_is_still_there(centre: Centre, olga: Client) -> None:
+    """However many came after it."""
+    identity = order(olga, "picture", {"device": "printer"})[1]["commandId"]
+    (mine,) = (row for row in rows(centre.database, COMMAND) if row["command_id"] == identity)
+    png = b"\x89PNG\r\n\x1a\n and so on"
+    data = json.dumps({"mediaType": "image/png", "base64": base64.b64encode(png).decode()})
+    with centre.database.write() as connection:
+        connection.execute(update(COMMAND).where(COMMAND.c.command_id == identity).values(result_data=data))
+        later = [mine | {"command_id": f"later-{n}", "issued_at": mine["issued_at"] + n, "state": "succeeded"} for n in range(1, 601)]
+        connection.execute(COMMAND.insert(), later)
+    status, headers, raw = asyncio.run(olga._ask("GET", f"commands/{identity}/picture", None, {}))
+    assert (status, raw) == (200, png) and (b"content-type", b"image/png") in headers
+
+
+def test_earlier_events_leave_none_out_that_is_of_the_same_millisecond(centre: Centre, olga: Client) -> None:
+    burst = Terminal("T0010", "B011", epoch=4, now=now_ms())
+    take(centre.database, [burst.cash("1", n) for n in range(12)] + [burst.alarm("consumableLow", n=n) for n in range(12)], now=burst.now)
+    older = [burst.cash("2", n, at=burst.now - 1 - n) for n in range(5)]
+    take(centre.database, older, now=burst.now)
+    seen: list[tuple[str, int]] = []
+    before = ""
+    while found := olga.get(f"terminals/T0010/events?limit=7{before}")["events"]:
+        seen += [(one["class"], one["seq"]) for one in found if one["epoch"] == 4]
+        before = f"&before={found[-1]['at']}"
+    assert len(seen) == len(set(seen)) == 12 + 12 + 5
 
 
 def test_a_gap_is_accepted_by_a_supervisor_and_recorded(centre: Centre, olga: Client, sam: Client) -> None:

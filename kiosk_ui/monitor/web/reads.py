@@ -17,11 +17,12 @@ from kiosk_ui.monitor.contract import ACKNOWLEDGED
 from kiosk_ui.monitor.grading import GRADES, Summary
 from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.ranges import Ranges
-from kiosk_ui.monitor.schema import CUSTOMER_HOUR, EVENT, PERSON, REFUSAL, RUN, TELEMETRY, TERMINAL
+from kiosk_ui.monitor.schema import COMMAND, CUSTOMER_HOUR, EVENT, PERSON, REFUSAL, RUN, TELEMETRY, TERMINAL
 from kiosk_ui.monitor.web.context import Refusal, answer, camel, limit, monitor_of, signed_in
 from kiosk_ui.monitor.web.line import line_view
 
 HOUR_MS = 3_600_000
+MOST_OF_A_MOMENT = 1_000
 PICTURES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 SUMS = ("notesMoved", "notesRejected", "jams", "transactions", "declines", "cardErrors", "apduErrors", "printerErrors", "workerRestarts")
 
@@ -133,11 +134,18 @@ def _customer_hours(connection: Connection, name: str, now: int) -> list[dict[st
 
 
 def events_of(connection: Connection, name: str, before: int | None, most: int) -> list[dict[str, Any]]:
-    wanted = select(EVENT).where(EVENT.c.terminal == name).order_by(EVENT.c.at.desc(), EVENT.c.seq.desc()).limit(most)
+    """The newest first, `most` of them and what else is of the last one's millisecond: the next are asked for by that."""
+    wanted = select(EVENT).where(EVENT.c.terminal == name)
+    wanted = wanted.order_by(EVENT.c.at.desc(), EVENT.c.seq.desc(), EVENT.c["class"], EVENT.c.epoch.desc())
     if before is not None:
         wanted = wanted.where(EVENT.c.at < before)
+    rows = list(connection.execute(wanted.limit(most)))
+    if len(rows) == most > 0:
+        last = rows[-1].at
+        so_far = sum(row.at == last for row in rows)
+        rows += connection.execute(wanted.where(EVENT.c.at == last).offset(so_far).limit(MOST_OF_A_MOMENT))
     keep = ("class", "epoch", "seq", "type", "at", "received_at", "unread")
-    return [camel({name: row._mapping[name] for name in keep}) | {"data": json.loads(row.data)} for row in connection.execute(wanted)]
+    return [camel({name: row._mapping[name] for name in keep}) | {"data": json.loads(row.data)} for row in rows]
 
 
 def events(request: Request) -> Response:
@@ -204,8 +212,8 @@ def command_picture(request: Request) -> Response:
     """The picture of a device that a command brought: JPEG or PNG, and nothing else under that name."""
     signed_in(request)
     with monitor_of(request).database.read() as connection:
-        rows = [one for one in commands.listed(connection, most=500) if one["command_id"] == request.path_params["command"]]
-    data = rows[0]["result_data"] if rows and rows[0]["result_data"] else {}
+        wanted = select(COMMAND.c.result_data).where(COMMAND.c.command_id == request.path_params["command"])
+        data = json.loads(connection.execute(wanted).scalar() or "{}")
     kind, text = data.get("mediaType"), data.get("base64")
     try:
         picture = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
