@@ -160,7 +160,7 @@ class Client:
             if sum(until in one for one in said) == times:
                 gone.set()
 
-        await asyncio.wait_for(self.centre.app(self._scope("GET", "/api/v1/live", {}), receive, send), 60)  # type: ignore[arg-type]
+        await asyncio.wait_for(self.centre.app(self._scope("GET", "/api/v1/live", {}), receive, send), 60)
         return said
 
     def healthz(self) -> tuple[int, Any]:
