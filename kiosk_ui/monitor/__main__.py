@@ -5,6 +5,10 @@ branch-monitor user add NAME --role ROLE            the password comes from stan
 branch-monitor user password|role|close NAME
 branch-monitor key new FILE                         a signing key; prints what the terminals need of it
 branch-monitor audit verify                         is the chain of recorded actions whole?
+
+Ends with 0 as asked, with 1 when a later start may succeed (the database or the port is not there yet, a part of it died; a broken
+audit chain, too), with 2 when a person is needed (arguments, configuration, tables of another version): deploy/systemd starts it
+again after 1 and not after 2.
 """
 
 from __future__ import annotations
@@ -16,14 +20,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from kiosk_ui.monitor import audit, people
 from kiosk_ui.monitor.config import MAX_WORKERS, Config, ConfigError, load_config
-from kiosk_ui.monitor.database import Database, DatabaseError
+from kiosk_ui.monitor.database import Database, DatabaseAway, DatabaseError, first_line
 from kiosk_ui.monitor.log import now_ms, say
 from kiosk_ui.monitor.schema import PERSON
 from kiosk_ui.monitor.signing import new_key
 
 DEFAULT_CONFIG = Path("monitor.toml")
+AGAIN, A_PERSON_IS_NEEDED = 1, 2
 
 
 def _workers(text: str) -> int:
@@ -120,9 +127,15 @@ def main(argv: list[str] | None = None) -> int:
             return _serve(arguments, config, database)
         database.prepare()
         return _user(arguments, database) if arguments.verb == "user" else _audit(database)
+    except DatabaseAway as error:
+        say(str(error))
+        return AGAIN
     except (ConfigError, DatabaseError, people.PeopleError, OSError) as error:
         say(str(error))
-        return 2
+        return A_PERSON_IS_NEEDED
+    except SQLAlchemyError as error:  # it answered at first
+        say(f"the database: {first_line(error)}")
+        return AGAIN
 
 
 if __name__ == "__main__":

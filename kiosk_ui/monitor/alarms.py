@@ -17,6 +17,7 @@ from kiosk_ui.monitor.audit import Who, record
 from kiosk_ui.monitor.database import upsert
 from kiosk_ui.monitor.ingest_effects import ALARM_COLUMNS
 from kiosk_ui.monitor.people import may
+from kiosk_ui.monitor.prose import prose
 from kiosk_ui.monitor.schema import ALARM, NOTE, PERSON
 
 OFFLINE = "terminalOffline"
@@ -32,9 +33,14 @@ class AlarmError(ValueError):
 
 
 def still_open(now: int) -> Any:
-    """Clause: what asks somebody for something now."""
+    """Clause: what asks somebody for something now, unless its terminal is offline (`hidden`)."""
     aside = or_(ALARM.c.suppressed, ALARM.c.out_of_service, func.coalesce(ALARM.c.shelved_until, 0) > now)
     return and_(or_(ALARM.c.state == "raised", ALARM.c.acknowledged_at.is_(None)), ~aside)
+
+
+def hidden(terminal: str, code: str, offline: Collection[str]) -> bool:
+    """Suppressed by design: an offline terminal has one alarm, that it is offline."""
+    return terminal in offline and code != OFFLINE
 
 
 def standing(row: Mapping[str, Any]) -> str:
@@ -48,7 +54,7 @@ def aside(row: Mapping[str, Any], now: int, offline: Collection[str]) -> str:
         return "outOfService"
     if (row["shelved_until"] or 0) > now:
         return "shelved"
-    return "suppressed" if row["suppressed"] or (row["terminal"] in offline and row["code"] != OFFLINE) else ""
+    return "suppressed" if row["suppressed"] or hidden(row["terminal"], row["code"], offline) else ""
 
 
 def shown(row: Mapping[str, Any], now: int, offline: Collection[str]) -> dict[str, Any]:
@@ -98,9 +104,10 @@ def _owner(connection: Connection, name: str) -> str:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value.strip()) <= 500 or any(not c.isprintable() and c != "\n" for c in value):
+    found = prose(value, 1, 500)
+    if found is None:
         raise AlarmError("textMissing", "a text of 1 to 500 characters is needed")
-    return value.strip()
+    return found
 
 
 def _hours(value: object, who: Who) -> int:
@@ -126,22 +133,28 @@ def notes(connection: Connection, alarm_id: str) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(select(NOTE).where(NOTE.c.alarm_id == alarm_id).order_by(NOTE.c.id))]
 
 
-def flood(connection: Connection, now: int) -> list[dict[str, Any]]:
+def flood(connection: Connection, now: int, offline: Collection[str]) -> list[dict[str, Any]]:
     """Codes of which more than ten alarms were raised in ten minutes: to be looked at as one thing."""
-    wanted = select(ALARM.c.code, func.count(), func.count(ALARM.c.terminal.distinct())).where(ALARM.c.raised_at > now - FLOOD_MS)
-    found = connection.execute(wanted.where(still_open(now)).group_by(ALARM.c.code))
-    return [{"code": code, "alarms": n, "terminals": many} for code, n, many in found if n > FLOOD_MORE_THAN]
+    wanted = select(ALARM.c.code, ALARM.c.terminal, func.count()).where(ALARM.c.raised_at > now - FLOOD_MS)
+    alarms, terminals = Counter[str](), Counter[str]()
+    for code, terminal, n in connection.execute(wanted.where(still_open(now)).group_by(ALARM.c.code, ALARM.c.terminal)):
+        if not hidden(terminal, code, offline):
+            alarms[code] += n
+            terminals[code] += 1
+    return [{"code": code, "alarms": n, "terminals": terminals[code]} for code, n in sorted(alarms.items()) if n > FLOOD_MORE_THAN]
 
 
-def keep_offline_alarms(connection: Connection, offline: Mapping[str, int], now: int) -> bool:
-    """The monitor's own alarm, one for each terminal in `offline` (since when); over when the terminal is back. True when any changed."""
+def keep_offline_alarms(connection: Connection, due: Mapping[str, int], away: Collection[str], now: int) -> bool:
+    """The monitor's own alarm: raised for each terminal in `due` (since when), over for one that is not among those still `away`.
+    True when any changed.
+    """
     known = connection.execute(select(ALARM).where(ALARM.c.code == OFFLINE, ALARM.c.state == "raised", ALARM.c.epoch == 0)).all()
     standing_now = {row.terminal for row in known}
     rows: list[dict[str, Any]] = []
     for row in known:
-        if row.terminal not in offline:
+        if row.terminal not in away:
             rows.append({**{name: row._mapping[name] for name in ("alarm_id", *ALARM_COLUMNS)}, "state": "returned", "returned_at": now})
-    for terminal, since in offline.items():
+    for terminal, since in due.items():
         if terminal not in standing_now:
             said = {"terminal": terminal, "code": OFFLINE, "device": "", "severity": "major", "state": "raised", "cause": None}
             rest = {"suppressed": False, "evidence": "{}", "transaction_id": None, "raised_at": since, "returned_at": None}
@@ -150,14 +163,15 @@ def keep_offline_alarms(connection: Connection, offline: Mapping[str, int], now:
     return bool(rows)
 
 
-def tally(connection: Connection, now: int) -> dict[str, tuple[int, int, Counter[str]]]:
-    """For each terminal with open alarms: how many, how many unacknowledged, and of which severity."""
-    unacknowledged = ALARM.c.acknowledged_at.is_(None)
-    wanted = select(ALARM.c.terminal, ALARM.c.severity, ALARM.c.state, unacknowledged, func.count())
+def tally(connection: Connection, now: int, offline: Collection[str]) -> dict[str, tuple[int, int, Counter[str]]]:
+    """For each terminal with open alarms: how many, how many unacknowledged, and of which severity. As the list has them."""
+    kinds = (ALARM.c.terminal, ALARM.c.code, ALARM.c.severity, ALARM.c.state, ALARM.c.acknowledged_at.is_(None))
     found: dict[str, tuple[int, int, Counter[str]]] = {}
-    for terminal, severity, state, fresh, n in connection.execute(
-        wanted.where(still_open(now)).group_by(ALARM.c.terminal, ALARM.c.severity, ALARM.c.state, unacknowledged)
+    for terminal, code, severity, state, fresh, n in connection.execute(
+        select(*kinds, func.count()).where(still_open(now)).group_by(*kinds)
     ):
+        if hidden(terminal, code, offline):
+            continue
         have = found.get(terminal, (0, 0, Counter()))
         severities = have[2] + Counter({severity: n}) if state == "raised" else have[2]
         found[terminal] = (have[0] + n, have[1] + (n if fresh else 0), severities)

@@ -19,6 +19,7 @@ from kiosk_ui.monitor import command_states as states
 from kiosk_ui.monitor.audit import Who, record
 from kiosk_ui.monitor.contract import utc_text
 from kiosk_ui.monitor.people import may
+from kiosk_ui.monitor.prose import prose
 from kiosk_ui.monitor.schema import COMMAND, TERMINAL
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import Signer
@@ -117,7 +118,7 @@ def _check(ordered: Ordered, who: Who) -> None:
 
 
 def _check_reason(reason: str) -> None:
-    if not 3 <= len(reason.strip()) <= 200:
+    if prose(reason, 3, 200) is None:
         raise CommandError("reasonMissing", "a reason of 3 to 200 characters is needed")
 
 

@@ -28,7 +28,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MonitorSection:
-    """`name` makes the MQTT client ids and the shared subscription's group; two monitors of one bank share it."""
+    """`name` makes the MQTT client ids and the shared subscription's group: two monitors of the same name throw each other out."""
 
     name: str = "monitor"
     time_zone: str = "Asia/Shanghai"

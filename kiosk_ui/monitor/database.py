@@ -29,6 +29,10 @@ class DatabaseError(Exception):
     """The database cannot be used; a sentence."""
 
 
+class DatabaseAway(DatabaseError):
+    """Nobody answers, or not now: later the same may well succeed."""
+
+
 class Database:
     """Safe for threads: each transaction takes a connection of its own."""
 
@@ -50,7 +54,7 @@ class Database:
             yield connection
 
     def prepare(self) -> None:
-        """The tables, made when there are none. DatabaseError when they are another version's, or nobody answers."""
+        """The tables, made when there are none. DatabaseError when they are another version's, DatabaseAway when nobody answers."""
         try:
             with self.write() as connection:
                 if self.kind == "postgresql":
@@ -63,7 +67,8 @@ class Database:
                 METADATA.create_all(connection)
                 connection.execute(insert(META), [{"name": "schema", "value": str(VERSION)}, {"name": "audit", "value": ""}])
         except (SQLAlchemyError, OSError) as error:
-            raise DatabaseError(f"the database cannot be used: {first_line(error)}") from error
+            kind = DatabaseError if isinstance(error, SQLAlchemyError) and lasting(error) else DatabaseAway
+            raise kind(f"the database cannot be used: {first_line(error)}") from error
 
     def close(self) -> None:
         self._engine.dispose()

@@ -17,6 +17,7 @@ from kiosk_ui.monitor.audit import Who, record
 from kiosk_ui.monitor.commands import CommandError
 from kiosk_ui.monitor.contract import utc_text
 from kiosk_ui.monitor.people import may
+from kiosk_ui.monitor.prose import prose
 from kiosk_ui.monitor.schema import DESIRED, TERMINAL
 from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import Signer
@@ -36,7 +37,7 @@ def desire(connection: Connection, terminal: str, configuration: object, reason:
     """The new version, stored and signed; CommandError says what is wrong."""
     if not may(who.role, "supervisor"):
         raise CommandError("notAllowed", "only supervisors change configurations")
-    if not 3 <= len(reason.strip()) <= 200:
+    if prose(reason, 3, 200) is None:
         raise CommandError("reasonMissing", "a reason of 3 to 200 characters is needed")
     row = connection.execute(select(TERMINAL).where(TERMINAL.c.terminal == terminal).with_for_update()).first()
     if row is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kiosk_ui.monitor.contract import Message, Refused, milliseconds
-from kiosk_ui.monitor.picture import WORD, whole, word
+from kiosk_ui.monitor.picture import WORD, believed, whole, word
 
 HOUR_MS = 3_600_000
 SEVERITIES = ("critical", "major", "minor", "warning")
@@ -53,22 +53,22 @@ class CustomerServed:
 Effect = AlarmSaid | ResultSaid | CustomerServed
 
 
-def effect(message: Message) -> Effect | None:
-    """Refused when the data does not read."""
+def effect(message: Message, received: int) -> Effect | None:
+    """Refused when the data does not read. A time that is ahead of `received` is not believed: what hangs on it would never be over."""
     if message.leaf == "alarm":
         if message.type != "ATMExceptionAdvice":
             raise Refused("unknownType", "alarm carries ATMExceptionAdvice")
-        return _alarm(message)
+        return _alarm(message, received)
     if message.type == "ATMDeviceControlResult" and message.klass == "audit":
-        return _result(message)
+        return _result(message, received)
     if message.leaf == "cmd/resp":
         raise Refused("unknownType", "cmd/resp carries ATMDeviceControlResult")
     if message.leaf == "txn" and message.type == "ATMWithdrawalCompletionAdvice":
-        return _advice(message)
+        return _advice(message, received)
     return None
 
 
-def _alarm(message: Message) -> AlarmSaid:
+def _alarm(message: Message, received: int) -> AlarmSaid:
     data = message.data
     identity = alarm_id(data, "alarmId", message.terminal)
     assert identity is not None
@@ -84,7 +84,7 @@ def _alarm(message: Message) -> AlarmSaid:
         word(data, "device", optional=True) or "",
         str(severity),
         str(state),
-        milliseconds(data.get("at")) or message.at,
+        believed(milliseconds(data.get("at")) or message.at, received),
         alarm_id(data, "cause", message.terminal, optional=True),
         data.get("suppressed", False),
         evidence,
@@ -105,7 +105,7 @@ def alarm_id(data: dict[str, Any], name: str, terminal: str, *, optional: bool =
     return str(value)
 
 
-def _result(message: Message) -> ResultSaid:
+def _result(message: Message, received: int) -> ResultSaid:
     data = message.data
     state = word(data, "state")
     if state not in RESULT_STATES:
@@ -119,11 +119,11 @@ def _result(message: Message) -> ResultSaid:
         word(data, "result", optional=True),
         word(data, "reason", optional=True),
         found or {},
-        milliseconds(data.get("at")) or message.at,
+        believed(milliseconds(data.get("at")) or message.at, received),
     )
 
 
-def _advice(message: Message) -> CustomerServed | None:
+def _advice(message: Message, received: int) -> CustomerServed | None:
     data = message.data
     if data.get("reconciles") is True:
         return None
@@ -138,4 +138,4 @@ def _advice(message: Message) -> CustomerServed | None:
             raise Refused("badData", "data.notes: more than a dispenser moves")
         notes[unit] = notes.get(unit, 0) + moved
     whole_amount = status == "SCSS" and data.get("presented") in ("FULL", None)
-    return CustomerServed(message.at // HOUR_MS, not whole_amount and failure not in OWN_WISH, notes)
+    return CustomerServed(believed(message.at, received) // HOUR_MS, not whole_amount and failure not in OWN_WISH, notes)

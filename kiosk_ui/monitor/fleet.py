@@ -1,7 +1,8 @@
 """All terminals in memory, one short line each, kept up to date from the database by one thread. The pages read from here.
 
 Rows that changed are found by time, with some seconds of overlap (a transaction commits later than the moment it wrote), and by
-revision. `revision` of the whole grows with every change, so that a page knows when to look again.
+revision; once a minute by revision alone, for a commit that took longer than that, or a clock that was set. `revision` of the
+whole grows with every change, so that a page knows when to look again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from kiosk_ui.monitor import alarms
 from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.effects import SEVERITIES
 from kiosk_ui.monitor.forecast import DAYS, empty_at
-from kiosk_ui.monitor.grading import GRADES, Summary, judge, summarise
+from kiosk_ui.monitor.grading import GRADES, Summary, judge, listen, summarise
 from kiosk_ui.monitor.schema import CASH_HOUR, CUSTOMER_HOUR, RUN, TERMINAL
 
 OVERLAP_MS = 5_000
 SLOWLY_MS = 15_000
+EVERY_ROW_MS = 60_000
 FORECAST_MS = 30 * 60_000
 HOUR_MS = 3_600_000
 AT_ONCE = 500
@@ -38,6 +40,7 @@ class Fleet:
         self._lines: dict[str, Summary] = {}
         self._seen_to = 0
         self._slow_at = 0
+        self._every_row_at = 0
         self.revision = 0
         self.alarm_revision = 0
 
@@ -70,20 +73,25 @@ class Fleet:
 
     # --- the thread that keeps it
 
-    def refresh(self, connection: Connection, now: int) -> bool:
-        """True when anything changed."""
+    def refresh(self, connection: Connection, now: int, hearing_since: int | None) -> bool:
+        """True when anything changed. `hearing_since`: see `grading.listen`."""
         fresh = self._changed(connection, now)
         changed = set(fresh)
         lines = {**self._lines, **fresh}
+        for name, one in lines.items():
+            silent = one.silent
+            listen(one, now, self._config.threshold.silent_after_s, hearing_since)
+            if one.silent != silent:
+                changed.add(name)
         changed |= self._set_alarms(connection, lines, now)
         if now - self._slow_at >= SLOWLY_MS:
             self._slow_at = now
             changed |= self._set_slow(connection, lines, now)
         changed |= self._set_forecasts(connection, lines, now)
         for name, one in lines.items():
-            before = one.grade, one.why, one.rank, one.silent
+            before = one.grade, one.why, one.rank
             judge(one, now, self._config.threshold)
-            if (one.grade, one.why, one.rank, one.silent) != before:
+            if (one.grade, one.why, one.rank) != before:
                 changed.add(name)
         with self._lock:
             self._lines = lines
@@ -91,7 +99,11 @@ class Fleet:
         return bool(changed)
 
     def _changed(self, connection: Connection, now: int) -> dict[str, Summary]:
-        wanted = select(TERMINAL.c.terminal, TERMINAL.c.revision).where(TERMINAL.c.changed_at >= self._seen_to - OVERLAP_MS)
+        wanted = select(TERMINAL.c.terminal, TERMINAL.c.revision)
+        if abs(now - self._every_row_at) < EVERY_ROW_MS:
+            wanted = wanted.where(TERMINAL.c.changed_at >= self._seen_to - OVERLAP_MS)
+        else:
+            self._every_row_at = now
         due = [row.terminal for row in connection.execute(wanted) if self._revision(row.terminal) != row.revision]
         self._seen_to = now
         found = {}
@@ -112,7 +124,7 @@ class Fleet:
         if old is not None:
             one.empty_at, one.forecast_at, one.forecast_counts = old.empty_at, old.forecast_at, old.forecast_counts
             one.open_alarms, one.unacknowledged, one.worst = old.open_alarms, old.unacknowledged, old.worst
-            one.affected, one.blocked = old.affected, old.blocked
+            one.affected, one.blocked, one.silent = old.affected, old.blocked, old.silent
         return one
 
     def _set(self, lines: dict[str, Summary], of: Callable[[str], dict[str, Any]]) -> set[str]:
@@ -125,7 +137,7 @@ class Fleet:
         return changed
 
     def _set_alarms(self, connection: Connection, lines: dict[str, Summary], now: int) -> set[str]:
-        tally = alarms.tally(connection, now)
+        tally = alarms.tally(connection, now, {name for name, one in lines.items() if one.offline})
 
         def of(name: str) -> dict[str, Any]:
             number, fresh, severities = tally.get(name, (0, 0, Counter[str]()))

@@ -31,7 +31,11 @@ class Unit:
 
 @dataclass(slots=True)
 class Summary:
-    """A line of the list. What changes with time alone (`silent`, forecasts) is set by `fleet`; `grade`, `why`, `rank` by `judge`."""
+    """A line of the list. What changes with time alone (forecasts) is set by `fleet`, `silent` and `unsure` by `listen`; `grade`, `why`,
+    `rank` by `judge`.
+
+    `unsure`: by its last word it is online, that was long ago, and the monitor itself has not been hearing for long enough to say more.
+    """
 
     terminal: str
     branch: str
@@ -61,6 +65,7 @@ class Summary:
     affected: int = 0
     blocked: bool = False
     silent: bool = False
+    unsure: bool = False
     grade: str = "ok"
     why: tuple[str, ...] = ()
     rank: tuple[int, ...] = ()
@@ -122,11 +127,18 @@ def _unit(name: str, one: dict[str, Any]) -> Unit:
     )
 
 
+def listen(one: Summary, now: int, after_s: float, hearing_since: int | None) -> None:
+    """Is it silent? `hearing_since`: when the ingest began to hear; None while it does not. No silence is found until it has been
+    hearing for `after_s` itself; one that was found before lasts until the terminal is heard.
+    """
+    quiet = one.link == "online" and after_s > 0 and now - max(one.heard, one.vouched) > after_s * 1000
+    heard_enough = hearing_since is not None and now - hearing_since > after_s * 1000
+    one.silent = quiet and (heard_enough or one.silent)
+    one.unsure = quiet and not one.silent
+
+
 def judge(one: Summary, now: int, threshold: ThresholdSection) -> None:
     faults, notices = _faults(one), _notices(one, now, threshold)
-    one.silent = (
-        one.link == "online" and threshold.silent_after_s > 0 and now - max(one.heard, one.vouched) > threshold.silent_after_s * 1000
-    )
     if one.offline:
         one.grade, one.why = "offline", ("silent",) if one.silent else ("neverHeard",) if one.link == "unknown" else ("linkLost",)
         one.why += tuple(faults)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,12 +62,17 @@ class _Run:
 
 
 class Batch:
-    """One use: `apply`, then `store`, inside one transaction."""
+    """One use: `apply`, then `store`, inside one transaction. `clock` is ms since 1970.
 
-    def __init__(self, connection: Connection, worker: int, now: int, event_days: int) -> None:
+    The batch's moment is the one at which its rows are locked, not the one at which it began to wait for them: the pages look for
+    what changed by time, a little way back.
+    """
+
+    def __init__(self, connection: Connection, worker: int, clock: Callable[[], int], event_days: int) -> None:
         self._connection = connection
         self._worker = worker
-        self._now = now
+        self._clock = clock
+        self._now = clock()
         self._days = event_days
         self._rows: dict[str, _Row] = {}
         self._runs: dict[RunKey, _Run] = {}
@@ -82,6 +87,7 @@ class Batch:
         self._refused.extend(refused)
         if messages:
             self._lock({one.terminal: one.branch for one in messages})
+            self._now = self._clock()
             self._load_runs({(one.terminal, one.klass, one.epoch) for one in messages if one.klass})
         for message in messages:
             try:
@@ -152,7 +158,8 @@ class Batch:
             refused = error
         if message.klass == "telemetry" and refused is None:
             keys = ("day", "terminal", "epoch", "seq", "at", "data")
-            values = (self._day(message), message.terminal, message.epoch, message.seq, message.at, json.dumps(message.data))
+            at = pictures.believed(message.at, self._now)
+            values = (day_of(at, self._now, self._days), message.terminal, message.epoch, message.seq, at, json.dumps(message.data))
             self._telemetry.append(dict(zip(keys, values, strict=True)))
         elif message.klass and message.klass != "telemetry":
             self._events.append(self._event(message, refused.reason if refused else ""))
@@ -162,7 +169,7 @@ class Batch:
     def _change(self, row: _Row, message: Message) -> None:
         if message.version > KNOWN_VERSION:
             raise Refused("unknownVersion", f"version {message.version} of {message.type} is not known")
-        found = effect(message)
+        found = effect(message, self._now)
         pictures.apply(row.picture, message, self._now)
         if found is not None:
             self._effects.append((message, found))

@@ -28,7 +28,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from kiosk_ui.monitor.config import BrokerSection, ConfigError
+from kiosk_ui.monitor.config import BrokerSection
 
 QOS = 1
 CONNECT_TIMEOUT_S = 10.0
@@ -41,7 +41,7 @@ _DECODER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, Assertion
 
 
 class Unreachable(Exception):
-    """No connection: name, TCP or TLS; the sentence says which."""
+    """No connection: certificate and password files (they may be replaced this moment), name, TCP or TLS; the sentence says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Wakeable(Protocol):
 
 
 class Session:
-    """Everything in one thread."""
+    """Everything in one thread. Its making reads the files of the broker's section: Unreachable when they do not read."""
 
     def __init__(self, broker: BrokerSection, client_id: str, window: int, *, clean: bool = False, keep: bool = True) -> None:
         parts = urlsplit(broker.url)
@@ -244,7 +244,10 @@ class Backoff:
 
 
 def _password(path: Path | None) -> str | None:
-    return path.read_text(encoding="utf-8").strip() if path else None
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreachable(f"broker.password_file does not read: {error}") from error
 
 
 def _tls(broker: BrokerSection) -> ssl.SSLContext:
@@ -254,7 +257,7 @@ def _tls(broker: BrokerSection) -> ssl.SSLContext:
         if broker.certificate is not None:
             context.load_cert_chain(broker.certificate, broker.private_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"broker: the certificate files do not read: {error}") from error
+        raise Unreachable(f"the certificate files do not read: {error}") from error
     return context
 
 

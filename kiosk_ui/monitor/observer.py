@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 from sqlalchemy import Connection, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,9 +27,19 @@ THROW_AWAY_EVERY_S = 3600.0
 REPEATS = 3
 
 
+class Ingest(Protocol):
+    """`hearing_since`: ms since 1970 from when on every worker has heard and stored; None while one does not."""
+
+    @property
+    def hearing_since(self) -> int | None: ...
+
+    def running(self) -> bool:
+        """Every worker is there."""
+
+
 class Observer:
-    def __init__(self, config: Config, database: Database, fleet: Fleet) -> None:
-        self._config, self._database, self._fleet = config, database, fleet
+    def __init__(self, config: Config, database: Database, fleet: Fleet, ingest: Ingest) -> None:
+        self._config, self._database, self._fleet, self._ingest = config, database, fleet, ingest
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._due = {"alarms": 0.0, "adopt": 0.0, "old": 0.0}
@@ -57,18 +68,20 @@ class Observer:
             self._over.wait(EVERY_S)
 
     def turn(self, now: int, moment: float) -> None:
+        hearing_since = self._ingest.hearing_since
         with self._database.read() as connection:
-            self._fleet.refresh(connection, now)
+            self._fleet.refresh(connection, now, hearing_since)
         self.refreshed_at = now
         if self._is_due("alarms", moment, ALARMS_EVERY_S):
-            self._offline_alarms(now)
+            self._offline_alarms(now, hearing_since)
         if self._is_due("adopt", moment, ADOPT_EVERY_S):
             with self._database.write() as connection:
                 adopt(connection, now, int(self._config.ingest.adopt_after_s * 1000))
         if self._is_due("old", moment, THROW_AWAY_EVERY_S):
             with self._database.write() as connection:
                 prepare_days(connection, self._config.retention, now)
-                throw_away(connection, self._config.retention, now, int(self._config.server.session_hours * 3_600_000))
+            if throw_away(self._database, self._config.retention, now, int(self._config.server.session_hours * 3_600_000)):
+                self._due["old"] = moment  # the pages come between two parts
 
     def _is_due(self, what: str, moment: float, every_s: float) -> bool:
         if moment < self._due[what]:
@@ -76,14 +89,15 @@ class Observer:
         self._due[what] = moment + every_s
         return True
 
-    def _offline_alarms(self, now: int) -> None:
+    def _offline_alarms(self, now: int, hearing_since: int | None) -> None:
+        """None is raised until the ingest has been hearing for as long as an alarm waits: a terminal's word may be on its way."""
         wait = self._config.threshold.offline_alarm_after_s * 1000
-        since = {
-            one.terminal: one.heard if one.silent else one.link_at for one in self._fleet.lines() if one.offline and one.link != "unknown"
-        }
-        due = {name: at for name, at in since.items() if now - at >= wait}
+        lines = self._fleet.lines()
+        since = {one.terminal: one.heard if one.silent else one.link_at for one in lines if one.offline and one.link != "unknown"}
+        due = {} if hearing_since is None else {name: at for name, at in since.items() if now - max(at, hearing_since) >= wait}
+        away = {one.terminal for one in lines if one.offline or one.unsure}
         with self._database.write() as connection:
-            alarms.keep_offline_alarms(connection, due, now)
+            alarms.keep_offline_alarms(connection, due, away, now)
 
 
 def adopt(connection: Connection, now: int, after_ms: int) -> list[str]:

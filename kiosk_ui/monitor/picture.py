@@ -55,6 +55,11 @@ def apply(picture: Picture, message: Message, received: int) -> None:
     picture["journal"] = max(picture.get("journal", 0), message.journal)
 
 
+def believed(at: int, received: int) -> int:
+    """The terminal's time, unless its clock is ahead: then, when it came."""
+    return at if at <= received + AHEAD_MS else received
+
+
 def word(data: dict[str, Any], name: str, *, optional: bool = False) -> str | None:
     value = data.get(name)
     if optional and value in (None, ""):

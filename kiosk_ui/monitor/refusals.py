@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection
 
 from kiosk_ui.monitor.database import insert_rows
 from kiosk_ui.monitor.schema import REFUSAL
@@ -47,9 +47,3 @@ def keep_refusals(connection: Connection, found: Sequence[Refusal], now: int) ->
 def printable(text: str, most: int) -> str:
     """No control characters (PostgreSQL refuses NUL), nothing that cannot be encoded."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text[:most])
-
-
-def bound_refusals(connection: Connection, most: int) -> None:
-    newest = connection.execute(select(func.max(REFUSAL.c.id))).scalar()
-    if newest is not None:
-        connection.execute(delete(REFUSAL).where(REFUSAL.c.id <= newest - most))

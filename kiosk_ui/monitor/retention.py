@@ -1,19 +1,39 @@
-"""Old messages go by the day: on PostgreSQL a day is a partition that is dropped whole, on SQLite its rows are deleted.
+"""What is old is thrown away, a part at a time: messages by the day (on PostgreSQL a day is a partition that is dropped whole, on
+SQLite its rows are deleted), the rest by the row.
 
-Pictures, alarms and audit do not go with them; nor do the runs that say what has been applied, so nothing is ever applied again.
+Kept for good: the newest picture and configuration of each terminal, alarms that last, commands without an end, the audit, and the
+runs of acknowledged classes of a terminal's newest epoch: they say what has been applied, so that nothing is ever applied again.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select, text
+from collections.abc import Iterator
 
+from sqlalchemy import ColumnElement, Connection, Integer, Table, and_, delete, exists, func, literal_column, select, text, tuple_
+
+from kiosk_ui.monitor.command_states import OPEN
 from kiosk_ui.monitor.config import RetentionSection
-from kiosk_ui.monitor.refusals import bound_refusals
-from kiosk_ui.monitor.schema import ALARM, CASH_HOUR, CUSTOMER_HOUR, DAILY, EVENT, METADATA, RUN, SESSION, TELEMETRY
+from kiosk_ui.monitor.contract import ACKNOWLEDGED
+from kiosk_ui.monitor.database import Database
+from kiosk_ui.monitor.schema import (
+    ALARM,
+    CASH_HOUR,
+    COMMAND,
+    CUSTOMER_HOUR,
+    DAILY,
+    DESIRED,
+    EVENT,
+    NOTE,
+    REFUSAL,
+    RUN,
+    SESSION,
+    TELEMETRY,
+)
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 AHEAD_DAYS = 3
 HOURS_KEPT = 24 * 35
+ROWS_AT_ONCE = 5_000
 NUMBERED_ONLY = ("telemetry", "txn")  # runs of these are of no use any more when the epoch is long over
 
 
@@ -45,27 +65,51 @@ def prepare_days(connection: Connection, retention: RetentionSection, now: int) 
             connection.execute(text(f"DROP TABLE moved_{table}"))
 
 
-def throw_away(connection: Connection, retention: RetentionSection, now: int, session_ms: int) -> None:
-    """What is older than it is to be kept."""
+def throw_away(database: Database, retention: RetentionSection, now: int, session_ms: int, most: int = ROWS_AT_ONCE) -> bool:
+    """One step: at most so many rows of a kind, or one partition, each kind in a transaction of its own. True while there is more."""
+    more = database.kind == "postgresql" and _drop_one(database, retention, now // DAY_MS)
+    for table, old in _old(retention, now, session_ms):
+        # SQLite would look through the whole day for a key of several columns
+        key = [literal_column("rowid", Integer)] if database.kind == "sqlite" else list(table.primary_key)
+        part = select(*key).select_from(table).where(old).limit(most)
+        with database.write() as connection:
+            more |= connection.execute(delete(table).where(tuple_(*key).in_(part))).rowcount >= most
+    return more
+
+
+def _drop_one(database: Database, retention: RetentionSection, today: int) -> bool:
+    with database.write() as connection:
+        days = [(owner, int(day)) for owner, _, day in (name.rpartition("_") for name in _partitions(connection)) if day.isdecimal()]
+        over = sorted((day, owner) for owner, day in days if day <= today - _days(retention, owner))
+        if over:
+            connection.execute(text(f"DROP TABLE {over[0][1]}_{over[0][0]}"))
+    return len(over) > 1
+
+
+def _old(retention: RetentionSection, now: int, session_ms: int) -> Iterator[tuple[Table, ColumnElement[bool]]]:
+    """What is thrown away of which table. Times are our own: a terminal's clock decides nothing, but for the day that it may name."""
     today, hour = now // DAY_MS, now // HOUR_MS
-    for table in DAILY:
-        last = today - _days(retention, table)
-        if connection.dialect.name == "postgresql":
-            for name in _partitions(connection):
-                owner, _, day = name.rpartition("_")
-                if owner == table and day.isdecimal() and int(day) <= last:
-                    connection.execute(text(f"DROP TABLE {name}"))
-        rows = METADATA.tables[table]
-        connection.execute(delete(rows).where(rows.c.day <= last, rows.c.day > 0))
-        kept_at = EVENT.c.received_at if table == "event" else TELEMETRY.c.at
-        connection.execute(delete(rows).where(rows.c.day == 0, kept_at < now - _days(retention, table) * DAY_MS))
-    connection.execute(delete(CUSTOMER_HOUR).where(CUSTOMER_HOUR.c.hour < hour - HOURS_KEPT))
-    connection.execute(delete(CASH_HOUR).where(CASH_HOUR.c.hour < hour - HOURS_KEPT))
-    old = now - retention.event_days * DAY_MS
-    connection.execute(delete(RUN).where(RUN.c["class"].in_(NUMBERED_ONLY), RUN.c.changed_at < old))
-    connection.execute(delete(ALARM).where(ALARM.c.state == "returned", ALARM.c.changed_at < old))
-    connection.execute(delete(SESSION).where(SESSION.c.created_at < now - session_ms))
-    bound_refusals(connection, retention.refusals)
+    kept_since = {table: now - _days(retention, table) * DAY_MS for table in DAILY}
+    old = kept_since["event"]
+    yield EVENT, and_(EVENT.c.day <= today - retention.event_days, EVENT.c.day > 0)
+    yield EVENT, and_(EVENT.c.day == 0, EVENT.c.received_at < old)
+    yield TELEMETRY, and_(TELEMETRY.c.day <= today - retention.telemetry_days, TELEMETRY.c.day > 0)
+    yield TELEMETRY, and_(TELEMETRY.c.day == 0, TELEMETRY.c.at < kept_since["telemetry"])
+    yield CUSTOMER_HOUR, CUSTOMER_HOUR.c.hour < hour - HOURS_KEPT
+    yield CASH_HOUR, CASH_HOUR.c.hour < hour - HOURS_KEPT
+    yield ALARM, and_(ALARM.c.state == "returned", ALARM.c.changed_at < old)
+    yield NOTE, and_(NOTE.c.at < old, ~exists().where(ALARM.c.alarm_id == NOTE.c.alarm_id))
+    yield COMMAND, and_(COMMAND.c.expires_at < old, COMMAND.c.state.not_in(OPEN))
+    newer = DESIRED.alias("newer")
+    replaced = exists().where(newer.c.terminal == DESIRED.c.terminal, newer.c.version > DESIRED.c.version)
+    yield DESIRED, and_(DESIRED.c.issued_at < old, replaced)
+    yield RUN, and_(RUN.c["class"].in_(NUMBERED_ONLY), RUN.c.changed_at < old)
+    later = RUN.alias("later")
+    over = exists().where(later.c.terminal == RUN.c.terminal, later.c["class"] == RUN.c["class"], later.c.epoch > RUN.c.epoch)
+    yield RUN, and_(RUN.c["class"].in_(ACKNOWLEDGED), RUN.c.changed_at < old, over)
+    yield SESSION, SESSION.c.created_at < now - session_ms
+    every = REFUSAL.alias("every")
+    yield REFUSAL, REFUSAL.c.id <= select(func.max(every.c.id)).scalar_subquery() - retention.refusals
 
 
 def _days(retention: RetentionSection, table: str) -> int:
@@ -76,7 +120,3 @@ def _partitions(connection: Connection) -> set[str]:
     inherits = "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent"
     names = ", ".join(f"'{table}'" for table in DAILY)
     return {str(row[0]) for row in connection.execute(text(f"{inherits} WHERE p.relname IN ({names})"))}
-
-
-def newest_day(connection: Connection) -> int | None:
-    return connection.execute(select(EVENT.c.day).order_by(EVENT.c.day.desc()).limit(1)).scalar()

@@ -11,6 +11,7 @@ import os
 import random
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 
 from sqlalchemy import select, update
@@ -23,7 +24,7 @@ from kiosk_ui.monitor.contract import utc_text
 from kiosk_ui.monitor.database import Database, first_line
 from kiosk_ui.monitor.desired import published, unpublished
 from kiosk_ui.monitor.log import encode, now_ms, say
-from kiosk_ui.monitor.mqtt import CROWDED, NO_SUBSCRIBER, Backoff, Connected, Ended, Published, Session, Unreachable
+from kiosk_ui.monitor.mqtt import CROWDED, NO_SUBSCRIBER, Backoff, Connected, Ended, Happening, Published, Session, Unreachable
 from kiosk_ui.monitor.schema import COMMAND
 
 LOOK_S = 1.0
@@ -64,6 +65,7 @@ class Sender:
         self._backoff = Backoff(config.broker.max_backoff_s, random.Random())
         self._in_flight: dict[int, str | tuple[str, int]] = {}  # a command's id, or a terminal and the version of its configuration
         self._again_at: dict[str, float] = {}
+        self._happened: deque[Happening] = deque()  # what the database has yet to hear of stays here
         self._session: Session | None = None
         self._ready = False
         self.connected = False
@@ -108,7 +110,9 @@ class Sender:
             session = Session(self._config.broker, f"{self._config.monitor.name}-commands", 20, clean=True, keep=False)
             session.connect()
             self._session = session
-        for happening in self._session.pump(LOOK_S, self._wake):
+        self._happened.extend(self._session.pump(LOOK_S, self._wake))
+        while self._happened:
+            happening = self._happened[0]
             if isinstance(happening, Connected):
                 self._backoff.reset()
                 self._ready = self.connected = True
@@ -118,6 +122,7 @@ class Sender:
                 say(f"commands: the broker is away: {happening.text}")
                 self._end(happening.reason)
                 return
+            self._happened.popleft()
         self._wake.calm()
         if self._ready:
             self._send_queued()
@@ -125,6 +130,7 @@ class Sender:
     def _end(self, reason: int) -> None:
         self._session, self._ready, self.connected = None, False, False
         self._in_flight.clear()  # without PUBACK they are still queued
+        self._happened.clear()
         self._over.wait(self._backoff.delay(crowded=reason in CROWDED))
 
     def _send_queued(self) -> None:
@@ -157,13 +163,15 @@ class Sender:
             self.revision += bool(expire(connection, now))
 
     def _published(self, happening: Published) -> None:
-        identity = self._in_flight.pop(happening.mid, None)
-        if identity is None:
-            return
+        identity = self._in_flight.get(happening.mid)
         if isinstance(identity, tuple):
             self._configuration_published(*identity, happening.reason)
-            return
-        if happening.reason == NO_SUBSCRIBER or happening.reason >= 0x80:
+        elif identity is not None:
+            self._command_published(identity, happening.reason)
+        self._in_flight.pop(happening.mid, None)
+
+    def _command_published(self, identity: str, reason: int) -> None:
+        if reason == NO_SUBSCRIBER or reason >= 0x80:
             self._again_at[identity] = time.monotonic() + AGAIN_S
             return
         with self._database.write() as connection:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
-import random
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from kiosk_ui.monitor.config import Config, ConfigError
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
 from kiosk_ui.monitor.log import now_ms, say
-from kiosk_ui.monitor.mqtt import Backoff, Connected, Ended, Session, Unreachable
+from kiosk_ui.monitor.mqtt import Connected, Ended, Session, Unreachable
 from kiosk_ui.monitor.observer import Observer
 from kiosk_ui.monitor.retention import prepare_days
 from kiosk_ui.monitor.schema import COUNTER
@@ -28,61 +27,11 @@ from kiosk_ui.monitor.sender import Sender
 from kiosk_ui.monitor.signing import load_signer
 from kiosk_ui.monitor.web.app import monitor_app
 from kiosk_ui.monitor.web.context import Monitor
+from kiosk_ui.monitor.workers import Workers
 
 WATCH_S = 0.25
-STEADY_S = 10.0
-END_S = 8.0
-
-
-class Workers:
-    """N worker processes; one that ends is started again, later and later when it ends at once."""
-
-    def __init__(self, config_path: Path, number: int) -> None:
-        self._path = config_path
-        self._children: dict[int, subprocess.Popen[bytes] | None] = dict.fromkeys(range(1, number + 1))
-        self._started = dict.fromkeys(self._children, 0.0)
-        self._due = dict.fromkeys(self._children, 0.0)
-        self._backoff = {one: Backoff(30.0, random.Random()) for one in self._children}
-
-    def look(self) -> None:
-        now = time.monotonic()
-        for number, child in self._children.items():
-            if child is not None and child.poll() is None:
-                if now - self._started[number] > STEADY_S:
-                    self._backoff[number].reset()
-            elif child is not None:
-                say(f"worker {number} ended ({child.returncode}); it is started again")
-                self._close(child)
-                self._children[number], self._due[number] = None, now + self._backoff[number].delay()
-            elif now >= self._due[number]:
-                self._start(number, now)
-
-    def _start(self, number: int, now: float) -> None:
-        command = [sys.executable, "-m", "kiosk_ui.monitor.worker", "--config", str(self._path), "--number", str(number)]
-        self._children[number] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-        self._started[number] = now
-
-    def pids(self) -> dict[int, int]:
-        return {number: child.pid for number, child in self._children.items() if child is not None}
-
-    def stop(self) -> None:
-        """Their standard input closes, and they end; who does not is killed."""
-        children = [child for child in self._children.values() if child is not None]
-        for child in children:
-            self._close(child)
-        until = time.monotonic() + END_S
-        for child in children:
-            try:
-                child.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-
-    @staticmethod
-    def _close(child: subprocess.Popen[bytes]) -> None:
-        if child.stdin is not None:
-            with contextlib.suppress(OSError):
-                child.stdin.close()
+FAILED = 1  # start it again
+LATER = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)  # whoever had the port may go, and the address may come with the network
 
 
 def retire_sessions(config: Config, database: Database) -> None:
@@ -90,8 +39,8 @@ def retire_sessions(config: Config, database: Database) -> None:
     with database.read() as connection:
         most = max([row.worker for row in connection.execute(COUNTER.select())], default=0)
     for number in range(config.ingest.workers + 1, most + 1):
-        session = Session(config.broker, f"{config.monitor.name}-ingest-{number}", 1, clean=True, keep=False)
         with contextlib.suppress(Unreachable):
+            session = Session(config.broker, f"{config.monitor.name}-ingest-{number}", 1, clean=True, keep=False)
             session.connect()
             until = time.monotonic() + 5.0
             while time.monotonic() < until:
@@ -120,9 +69,9 @@ def _listen(config: Config) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((server.host, server.port))
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise ConfigError(f"server: cannot listen on {server.host}:{server.port}: {error.strerror}") from error
+        raise
     listener.listen(128)
     return listener
 
@@ -132,14 +81,23 @@ def _origin(config: Config, port: int) -> str:
     return config.server.origin or f"{'https' if config.server.certificate else 'http'}://{host}:{port}"
 
 
-async def _watch(workers: Workers, server: uvicorn.Server, over: asyncio.Event) -> None:
-    while not server.should_exit:
-        workers.look()
-        await asyncio.sleep(WATCH_S)
-    over.set()
+async def _watch(monitor: Monitor, workers: Workers, server: uvicorn.Server, over: asyncio.Event) -> int:
+    """The exit code. A thread that died would be missed by nobody: what it did is not done any more, so everything ends."""
+    try:
+        while not server.should_exit:
+            workers.look()
+            dead = [name for name, part in (("observer", monitor.observer), ("sender", monitor.sender)) if not part.alive()]
+            if dead:
+                say(f"the thread of the {' and the '.join(dead)} has died; the monitor ends, to be started again")
+                return FAILED
+            await asyncio.sleep(WATCH_S)
+        return 0
+    finally:
+        server.should_exit = True
+        over.set()
 
 
-async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket, stdin_eof: bool) -> None:
+async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket, stdin_eof: bool) -> int:
     over = asyncio.Event()
     section = monitor.config.server
     options = uvicorn.Config(
@@ -159,13 +117,13 @@ async def _serve(monitor: Monitor, workers: Workers, listener: socket.socket, st
     server = Announcing(options, monitor.origin)
     if stdin_eof:
         threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
-    watching = asyncio.create_task(_watch(workers, server, over))
+    watching = asyncio.create_task(_watch(monitor, workers, server, over))
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError):
             signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     await server.serve(sockets=[listener])
     server.should_exit = True
-    await watching
+    return await watching
 
 
 def _end_with_stdin(server: uvicorn.Server) -> None:
@@ -175,23 +133,30 @@ def _end_with_stdin(server: uvicorn.Server) -> None:
 
 
 def run(path: Path, config: Config, database: Database, *, stdin_eof: bool = False) -> int:
-    """Until SIGINT or SIGTERM. ConfigError and DatabaseError before anything was started."""
+    """Until SIGINT or SIGTERM; the exit code. ConfigError and DatabaseError before anything was started."""
     signer = load_signer(config.signing) if config.signing else None
     database.prepare()
     with database.write() as connection:
         prepare_days(connection, config.retention, now_ms())
-    listener = _listen(config)
+    try:
+        listener = _listen(config)
+    except OSError as error:
+        sentence = f"server: cannot listen on {config.server.host}:{config.server.port}: {error.strerror}"
+        if error.errno not in LATER:
+            raise ConfigError(sentence) from error
+        say(sentence)
+        return FAILED
     retire_sessions(config, database)
     fleet = Fleet(config)
-    observer, sender, workers = Observer(config, database, fleet), Sender(config, database), Workers(path, config.ingest.workers)
-    monitor = Monitor(config, database, fleet, observer, sender, signer, _origin(config, listener.getsockname()[1]))
+    sender, workers = Sender(config, database), Workers(path, config.ingest.workers)
+    observer = Observer(config, database, fleet, workers)
+    monitor = Monitor(config, database, fleet, observer, sender, signer, _origin(config, listener.getsockname()[1]), workers)
     observer.start()
     sender.start()
     try:
-        asyncio.run(_serve(monitor, workers, listener, stdin_eof))
+        return asyncio.run(_serve(monitor, workers, listener, stdin_eof))
     finally:
         workers.stop()
         sender.stop()
         observer.stop()
         database.close()
-    return 0

@@ -3,6 +3,9 @@
 `python -m kiosk_ui.monitor.worker --config FILE --number 1`. Ends when its standard input closes. Order of things for each batch:
 commit, then the cumulative acknowledgements to the terminals, then PUBACK to the broker. Killed anywhere in between, the broker or
 the terminal sends again, and the ranges in the database know what has been applied.
+
+On standard output, for the server: `worker 1 subscribed` when it hears the terminals and can store what they say, `worker 1 deaf`
+when it no longer does.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import sys
 import time
 import uuid
 from collections import Counter, deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,7 @@ class Worker:
         self._store_at = 0.0
         self._waiting: deque[Arrived] = deque()
         self._complained = False
+        self._subscribed, self._stores, self._said = False, True, False
 
     def turn(self) -> None:
         now = time.monotonic()
@@ -71,8 +76,8 @@ class Worker:
     # --- the broker
 
     def _connect(self) -> None:
-        session = Session(self._config.broker, f"{self._config.monitor.name}-ingest-{self._number}", self._config.ingest.window)
         try:
+            session = Session(self._config.broker, f"{self._config.monitor.name}-ingest-{self._number}", self._config.ingest.window)
             session.connect()
         except Unreachable as error:
             self._lost(str(error), crowded=False)
@@ -85,6 +90,8 @@ class Worker:
 
     def _lost(self, text: str, *, crowded: bool) -> None:
         self._session = None
+        self._subscribed = False
+        self._say_whether_it_hears()
         self._waiting.clear()  # without PUBACK they come again
         self._connect_at = time.monotonic() + self._backoff.delay(crowded=crowded)
         if not self._complained:
@@ -100,14 +107,14 @@ class Worker:
                 self._lost(happening.text, crowded=happening.reason in CROWDED)
                 return
             elif isinstance(happening, Subscribed):
-                self._subscribed(happening)
+                self._answered(happening)
             elif isinstance(happening, Connected):
                 self._backoff.reset()
         if self._retained_until and time.monotonic() > self._retained_until:
             self._session.unsubscribe(self._retained_topics)
             self._retained_until = 0.0
 
-    def _subscribed(self, happening: Subscribed) -> None:
+    def _answered(self, happening: Subscribed) -> None:
         if happening.refused:
             say(f"worker {self._number}: the broker refuses a subscription: {', '.join(happening.refused)}")
             assert self._session is not None
@@ -117,8 +124,16 @@ class Worker:
         if self._complained:
             say(f"worker {self._number}: connected again")
         self._complained = False
-        sys.stdout.write(f"worker {self._number} subscribed\n")
-        sys.stdout.flush()
+        self._subscribed = True
+        self._say_whether_it_hears()
+
+    def _say_whether_it_hears(self) -> None:
+        hears = self._subscribed and self._stores
+        if hears != self._said:
+            self._said = hears
+            with suppress(BrokenPipeError):  # the server is gone; our standard input says so next
+                sys.stdout.write(f"worker {self._number} {'subscribed' if hears else 'deaf'}\n")
+                sys.stdout.flush()
 
     def _arrived(self, message: Arrived) -> None:
         if message.retained and self._retained_until:
@@ -138,8 +153,12 @@ class Worker:
             else:
                 say(f"worker {self._number}: the database: {first_line(error)}")
                 self._store_at = time.monotonic() + self._database_backoff.delay()
+                self._stores = False
+                self._say_whether_it_hears()
                 return
         self._database_backoff.reset()
+        self._stores = True
+        self._say_whether_it_hears()
         for ack in outcome.acks:
             self._session.publish(f"{ack.base}/ack", acknowledgement(ack, now_ms()))
         for message in batch:
@@ -156,7 +175,7 @@ class Worker:
                 counted[f"lag.{bucket(now - message.at)}"] += 1
                 counted["lag_ms"] += max(0, now - message.at)
         with self._database.write() as connection:
-            work = Batch(connection, self._number, now, self._config.retention.event_days)
+            work = Batch(connection, self._number, now_ms, self._config.retention.event_days)
             work.apply(messages, refused)
             return work.store(counted)
 
@@ -171,7 +190,7 @@ class Worker:
                     raise
                 say(f"worker {self._number}: a message cannot be stored: {first_line(error)}")
                 with self._database.write() as connection:
-                    work = Batch(connection, self._number, now_ms(), self._config.retention.event_days)
+                    work = Batch(connection, self._number, now_ms, self._config.retention.event_days)
                     work.apply([], [Refusal(message.topic, "notStored", type(error).__name__, message.payload)])
                     outcome = work.store(Counter(received=1))
             whole.acks += outcome.acks

@@ -33,6 +33,16 @@ DOCUMENT = json.loads(OPENAPI.read_text(encoding="utf-8"))
 SEEN: set[tuple[str, str]] = set()
 
 
+class PlayedIngest:
+    """No process: it says what the test wants."""
+
+    all_there = True
+    hearing_since: int | None = 0
+
+    def running(self) -> bool:
+        return self.all_there
+
+
 class Centre:
     """The application with a small fleet in it."""
 
@@ -51,11 +61,13 @@ class Centre:
             for name, role in (("vera", "viewer"), ("olga", "operator"), ("otto", "operator"), ("sam", "supervisor")):
                 people.add_person(connection, name, role, PASSWORD, self.now)
         self.fleet = Fleet(self.config)
-        self.observer = Observer(self.config, self.database, self.fleet)
+        self.ingest = PlayedIngest()
+        self.observer = Observer(self.config, self.database, self.fleet, self.ingest)
         assert self.config.signing is not None
         signer = load_signer(self.config.signing)
         self.public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer.public_hex))
-        monitor = Monitor(self.config, self.database, self.fleet, self.observer, Sender(self.config, self.database), signer, ORIGIN)
+        self.sender = Sender(self.config, self.database)
+        monitor = Monitor(self.config, self.database, self.fleet, self.observer, self.sender, signer, ORIGIN, self.ingest)
         self.app = monitor_app(monitor, asyncio.Event())
         self.look()
 
@@ -97,25 +109,10 @@ class Client:
                 return
         raise AssertionError(f"{method} {path} is not in the document")
 
-    async def _ask(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    async def _ask(
+        self, method: str, path: str, body: Any, headers: dict[str, str], root: str = "/api/v1/"
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        given = {"host": "127.0.0.1:8095", "origin": ORIGIN, "cookie": self.cookie, "x-csrf-token": self.csrf}
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        where, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": f"/api/v1/{where}",
-            "raw_path": f"/api/v1/{where}".encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in given.items() if value],
-            "client": ("127.0.0.1", 5),
-            "server": ("127.0.0.1", 8095),
-        }
         said: list[Any] = []
 
         async def receive() -> dict[str, Any]:
@@ -124,8 +121,51 @@ class Client:
         async def send(message: Any) -> None:
             said.append(message)
 
-        await self.centre.app(scope, receive, send)  # type: ignore[arg-type]
+        await self.centre.app(self._scope(method, root + path, headers), receive, send)  # type: ignore[arg-type]
         return said[0]["status"], said[0]["headers"], b"".join(one.get("body", b"") for one in said[1:])
+
+    def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+        given = {"host": "127.0.0.1:8095", "origin": ORIGIN, "cookie": self.cookie, "x-csrf-token": self.csrf}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        where, _, query = path.partition("?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": where,
+            "raw_path": where.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in given.items() if value],
+            "client": ("127.0.0.1", 5),
+            "server": ("127.0.0.1", 8095),
+        }
+
+    def stream(self, until: str, times: int = 1) -> list[str]:
+        """What the live stream says until `until` came so many times; then the tab is closed."""
+        return asyncio.run(self._stream(until, times))
+
+    async def _stream(self, until: str, times: int) -> list[str]:
+        said: list[str] = []
+        gone = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            said.append(message.get("body", b"").decode())
+            if sum(until in one for one in said) == times:
+                gone.set()
+
+        await asyncio.wait_for(self.centre.app(self._scope("GET", "/api/v1/live", {}), receive, send), 60)
+        return said
+
+    def healthz(self) -> tuple[int, Any]:
+        status, _, raw = asyncio.run(self._ask("GET", "healthz", None, {}, "/"))
+        return status, json.loads(raw)
 
     def get(self, path: str) -> Any:
         status, found = self.call("GET", path)

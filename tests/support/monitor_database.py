@@ -42,7 +42,7 @@ def take(database: Database, said: Sequence[tuple[str, bytes]], *, now: int = NO
     """One batch, as a worker takes it. With `crash` the process dies before the commit."""
     messages, refused = readable([Arrived(topic, payload, False, 1) for topic, payload in said])
     with database.write() as connection:
-        work = Batch(connection, worker, now, RETENTION.event_days)
+        work = Batch(connection, worker, lambda: now, RETENTION.event_days)
         work.apply(messages, refused)
         outcome = work.store(Counter(received=len(said)))
         if crash:

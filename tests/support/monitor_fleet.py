@@ -15,7 +15,7 @@ def fleet(count: int, now: int, *, branches: int = 12) -> Iterator[tuple[int, li
     """(moment of arrival, messages), in order. Terminal T0001 has the whole story; the last digits decide the others' trouble."""
     chance = random.Random(7)
     terminals = [Terminal(f"T{n:04}", f"B{1 + n % branches:03}", now=now) for n in range(1, count + 1)]
-    yield now - 48 * HOUR_MS, [message for one in terminals[:40] for message in _history(one, now, chance)]
+    yield now - 45_000, [message for one in terminals[:40] for message in _history(one, now, chance)]
     for start in range(0, count, 100):
         yield now - 30_000, [message for one in terminals[start : start + 100] for message in _present(one, now, chance)]
     yield now - 25_000, [message for one in terminals for message in _trouble(one, now)]

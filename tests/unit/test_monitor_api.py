@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from monitor_centre import DOCUMENT, SEEN, Centre, Client
 from monitor_database import rows, take
 from monitor_process import PASSWORD
 from monitor_says import Terminal
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from kiosk_ui.monitor import audit, people
 from kiosk_ui.monitor.log import now_ms
@@ -23,6 +24,7 @@ from kiosk_ui.monitor.schema import ALARM, AUDIT, COMMAND, DESIRED, NOTE, SESSIO
 from kiosk_ui.monitor.signing import COMMAND as COMMAND_PREFIX
 from kiosk_ui.monitor.signing import DESIRED as DESIRED_PREFIX
 from kiosk_ui.monitor.signing import canonical
+from kiosk_ui.monitor.web import live
 from kiosk_ui.monitor.web.app import STATIC
 
 
@@ -91,6 +93,40 @@ def test_a_session_ends_by_idleness_and_by_age(centre: Centre) -> None:
                 .values({"used_at": now_ms(), "created_at": now_ms()} | {column: now_ms() - away})
             )
         assert client.call("GET", "session")[0] == 401
+
+
+def test_a_tab_that_is_left_open_keeps_no_session_alive(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream looks at the session again and again, and the page asks for what is new: nobody needs to sit there for that."""
+    monkeypatch.setattr(live, "LOOK_S", 0.01)
+    monkeypatch.setattr(live, "CHECK_S", 0.02)
+    client = Client(centre, "vera")
+    mine = SESSION.c.token_hash == people.token_hash(client.cookie.split("=")[1])
+
+    def last_used(minutes: int | None = None) -> int:
+        with centre.database.write() as connection:
+            if minutes is not None:
+                connection.execute(update(SESSION).where(mine).values(used_at=now_ms() - minutes * 60_000))
+            return int(connection.execute(select(SESSION.c.used_at).where(mine)).scalar_one())
+
+    before = last_used(29)
+    monkeypatch.setattr(live, "SAY_ANYWAY_S", 0.05)
+    assert client.stream("revision", times=4) and client.call("GET", "overview", x_background="1")[0] == 200
+    assert last_used() == before, "still idle for 29 minutes"
+    last_used(31)
+    with pytest.raises(AssertionError):
+        client.get("overview")
+    last_used(29)
+    client.get("overview")
+    assert last_used() > before, "this was a person"
+    checked = live.signed_in
+
+    def a_minute_later(*arguments: Any, **rest: Any) -> Any:
+        found = checked(*arguments, **rest)
+        last_used(31)
+        return found
+
+    monkeypatch.setattr(live, "signed_in", a_minute_later)
+    assert client.stream("event: over")[-1] == "", "the stream itself ends, and says why"
 
 
 def test_the_worst_come_first(olga: Client) -> None:
@@ -207,6 +243,36 @@ def test_a_command_is_signed_and_stored_before_it_is_sent(centre: Centre, olga: 
     }
 
 
+UNWRITABLE = [("half a \ud800 pair", 400), ("a nul \x00 in it", 400), ("turned \u202e round", 409), ("a bell \x07", 409)]
+
+
+@pytest.mark.parametrize(("reason", "expected"), UNWRITABLE)
+def test_a_reason_that_no_database_holds_or_no_page_shows_is_refused(
+    reason: str, expected: int, centre: Centre, olga: Client, sam: Client
+) -> None:
+    alarm = olga.get("alarms")["alarms"][0]["alarmId"]
+    before = [len(rows(centre.database, table)) for table in (COMMAND, DESIRED, NOTE, AUDIT)]
+    assert order(olga, "status", reason=reason)[0] == expected
+    wish = {"configuration": {"fleet": {"telemetry_s": 30}}, "reason": reason}
+    assert sam.post("terminals/T0003/configuration", wish)[0] == expected
+    assert olga.post("alarms/actions", {"alarms": [alarm], "action": "note", "text": reason})[0] == expected
+    assert [len(rows(centre.database, table)) for table in (COMMAND, DESIRED, NOTE, AUDIT)] == before
+
+
+def test_names_that_no_database_holds_are_refused_at_the_door(olga: Client) -> None:
+    for odd in ("T\x000003", "T\ud800"):
+        assert order(olga, "status", terminal=odd)[0] == 400
+        assert olga.post("alarms/actions", {"alarms": [odd], "action": "own", "owner": odd})[0] == 400
+        assert olga.post("session", {"name": odd, "password": odd})[0] == 400
+    assert olga.call("GET", "commands?terminal=T%000003")[0] == 400
+    assert olga.call("GET", "terminals/T\x000003")[0] == 400
+
+
+def test_a_reason_is_kept_as_it_was_typed_without_the_blanks_around_it(centre: Centre, olga: Client) -> None:
+    identity = order(olga, "status", reason="\u3000已到场\u3000检查设备 🔧 ")[1]["commandId"]
+    assert stored(centre, identity)["reason"] == "已到场\u3000检查设备 🔧"
+
+
 BAD_ORDERS: list[tuple[str, dict[str, Any], dict[str, Any], int]] = [
     ("dispense", {}, {}, 404),
     ("restartWorker", {}, {}, 409),
@@ -302,6 +368,33 @@ def test_a_picture_is_a_picture_or_nothing(centre: Centre, olga: Client) -> None
         assert olga.call("GET", f"commands/{identity}/picture")[0] == 404
 
 
+def test_the_picture_of_an_old_command_is_still_there(centre: Centre, olga: Client) -> None:
+    """However many came after it."""
+    identity = order(olga, "picture", {"device": "printer"})[1]["commandId"]
+    (mine,) = (row for row in rows(centre.database, COMMAND) if row["command_id"] == identity)
+    png = b"\x89PNG\r\n\x1a\n and so on"
+    data = json.dumps({"mediaType": "image/png", "base64": base64.b64encode(png).decode()})
+    with centre.database.write() as connection:
+        connection.execute(update(COMMAND).where(COMMAND.c.command_id == identity).values(result_data=data))
+        later = [mine | {"command_id": f"later-{n}", "issued_at": mine["issued_at"] + n, "state": "succeeded"} for n in range(1, 601)]
+        connection.execute(COMMAND.insert(), later)
+    status, headers, raw = asyncio.run(olga._ask("GET", f"commands/{identity}/picture", None, {}))
+    assert (status, raw) == (200, png) and (b"content-type", b"image/png") in headers
+
+
+def test_earlier_events_leave_none_out_that_is_of_the_same_millisecond(centre: Centre, olga: Client) -> None:
+    burst = Terminal("T0010", "B011", epoch=4, now=now_ms())
+    take(centre.database, [burst.cash("1", n) for n in range(12)] + [burst.alarm("consumableLow", n=n) for n in range(12)], now=burst.now)
+    older = [burst.cash("2", n, at=burst.now - 1 - n) for n in range(5)]
+    take(centre.database, older, now=burst.now)
+    seen: list[tuple[str, int]] = []
+    before = ""
+    while found := olga.get(f"terminals/T0010/events?limit=7{before}")["events"]:
+        seen += [(one["class"], one["seq"]) for one in found if one["epoch"] == 4]
+        before = f"&before={found[-1]['at']}"
+    assert len(seen) == len(set(seen)) == 12 + 12 + 5
+
+
 def test_a_gap_is_accepted_by_a_supervisor_and_recorded(centre: Centre, olga: Client, sam: Client) -> None:
     late = Terminal("T0003", "B004", epoch=5, now=now_ms())
     late.seq["audit"] = 40
@@ -349,8 +442,36 @@ def test_the_audit_chain_shows_what_was_changed(centre: Centre, olga: Client) ->
 def test_open_alarms_are_what_the_lines_count(centre: Centre, olga: Client) -> None:
     centre.look()
     counted = sum(one["alarms"] for one in olga.get("terminals?limit=60")["terminals"])
-    assert counted == sum(not one["suppressed"] and one["aside"] != "outOfService" for one in olga.get("alarms")["alarms"])
+    shown = olga.get("alarms")["alarms"]
+    assert counted == sum(one["aside"] == "" for one in shown)
     assert len(rows(centre.database, ALARM)) >= counted
+    of_an_offline_one = {one["code"]: one["aside"] for one in shown if one["terminal"] == "T0056"}
+    assert of_an_offline_one == {"terminalOffline": "", "cashUnitLow": "suppressed"}
+    assert [one["alarms"] for one in olga.get("terminals?q=T0056")["terminals"]] == [1], "its cassette can wait"
+
+
+def test_the_pages_are_told_that_the_monitor_itself_is_deaf(centre: Centre, olga: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    since = now_ms()
+    monkeypatch.setattr(centre.ingest, "hearing_since", since)
+    health = olga.get("overview")["health"]
+    assert health["ingest"] == "ok" and health["silenceJudgedFrom"] == since + 300_000
+    monkeypatch.setattr(centre.ingest, "hearing_since", None)
+    health = olga.get("overview")["health"]
+    assert health["ingest"] == "deaf" and health["silenceJudgedFrom"] is None
+    assert '"ingest": "deaf"' in "".join(olga.stream("revision"))
+
+
+def test_a_watchdog_hears_of_every_part_that_is_dead(centre: Centre, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(centre)
+    assert client.healthz() == (503, {"ok": False, "observer": False, "sender": False, "workers": True, "database": True})
+    monkeypatch.setattr(centre.observer, "alive", lambda: True)
+    monkeypatch.setattr(centre.sender, "alive", lambda: True)
+    assert client.healthz()[0] == 200
+    monkeypatch.setattr(centre.ingest, "all_there", False)
+    assert client.healthz()[0] == 503 and not client.healthz()[1]["workers"]
+    monkeypatch.setattr(centre.ingest, "all_there", True)
+    monkeypatch.setattr(centre.observer, "fault", "disk I/O error")
+    assert client.healthz()[0] == 503 and not client.healthz()[1]["database"]
 
 
 def test_every_answer_of_the_document_was_looked_at() -> None:

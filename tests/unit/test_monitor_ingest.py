@@ -126,7 +126,7 @@ def test_a_retained_state_says_that_the_terminal_is_there_but_not_that_it_spoke_
     topic, payload = Terminal().state(at=NOW - 3_600_000)
     messages, _ = readable([Arrived(topic, payload, True, 1)])
     with database.write() as connection:
-        work = Batch(connection, 1, NOW, 400)
+        work = Batch(connection, 1, lambda: NOW, 400)
         work.apply(messages)
         work.store(Counter())
     found = picture(database)

@@ -1,4 +1,4 @@
-"""Forecast, grades, states of commands, configuration, passwords, retention: the monitor's parts by themselves."""
+"""Forecast, grades, states of commands, configuration, passwords: the monitor's parts by themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monitor_database import RETENTION, new_database, rows, take
+from monitor_database import new_database, rows, take
 from monitor_says import NOW, Terminal
 
 from kiosk_ui.monitor import command_states as states
@@ -18,11 +18,10 @@ from kiosk_ui.monitor import people
 from kiosk_ui.monitor.config import ConfigError, SigningSection, ThresholdSection, load_config
 from kiosk_ui.monitor.contract import read
 from kiosk_ui.monitor.forecast import HOUR_MS, empty_at
-from kiosk_ui.monitor.grading import judge, summarise
+from kiosk_ui.monitor.grading import judge, listen, summarise
 from kiosk_ui.monitor.observer import adopt
 from kiosk_ui.monitor.picture import apply, empty, heard
-from kiosk_ui.monitor.retention import DAY_MS, day_of, throw_away
-from kiosk_ui.monitor.schema import AUDIT, EVENT, REFUSAL, RUN, TELEMETRY
+from kiosk_ui.monitor.schema import AUDIT, RUN
 from kiosk_ui.monitor.signing import canonical, load_signer, new_key
 from kiosk_ui.monitor.web.app import STATIC
 
@@ -65,6 +64,7 @@ def grade(*said: tuple[str, bytes], now: int = NOW, worst: str = "") -> tuple[st
         heard(picture, message, NOW)
     line = summarise("T0001", "B001", "", 1, picture)
     line.worst = worst
+    listen(line, now, ThresholdSection().silent_after_s, 0)
     judge(line, now, ThresholdSection())
     return line.grade, line.why
 
@@ -156,32 +156,6 @@ def test_a_signing_key_is_for_its_owner_alone(tmp_path: Path) -> None:
         load_signer(SigningSection(path))
     with pytest.raises(ValueError, match="whole numbers"):
         canonical({"a": [{"b": 1.5}]})
-
-
-def test_old_days_go_and_what_was_applied_is_not_applied_again(tmp_path: Path) -> None:
-    with new_database("sqlite", tmp_path) as database:
-        terminal = Terminal()
-        said = [terminal.cash("1", 5), terminal.telemetry(), terminal.cash("1", 4, at=NOW + 500 * DAY_MS)]
-        take(database, said)
-        later = NOW + 401 * DAY_MS
-        with database.write() as connection:
-            throw_away(connection, RETENTION, later, 1)
-        assert rows(database, EVENT) == rows(database, TELEMETRY) == []
-        assert [ack.upto for ack in take(database, said, now=later).acks] == [2]
-        assert rows(database, EVENT) == []
-    assert day_of(NOW, NOW, 30) == NOW // DAY_MS
-    assert day_of(NOW - 31 * DAY_MS, NOW, 30) == day_of(NOW + 3 * DAY_MS, NOW, 30) == 0
-
-
-def test_the_table_of_refusals_is_bounded(tmp_path: Path) -> None:
-    with new_database("sqlite", tmp_path) as database:
-        for number in range(30):
-            take(database, [(f"bank/v1/B001/T{number}/event", b"?")])
-        with database.write() as connection:
-            from kiosk_ui.monitor.refusals import bound_refusals
-
-            bound_refusals(connection, 10)
-        assert len(rows(database, REFUSAL)) == 10
 
 
 def test_what_a_terminal_no_longer_has_is_given_up_after_a_time_and_recorded(tmp_path: Path) -> None:

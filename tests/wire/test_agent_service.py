@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from units import UNITS, settings_of
 
 from simulators.stage.customer import Customer
 from simulators.stage.demo import TIMEOUTS, settled_at_the_bank
@@ -25,7 +26,6 @@ from terminal.agent import FAILED
 from terminal.fleet.order_desk import RESTART_EXIT
 
 pytestmark = pytest.mark.wire
-UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 QUICK = Options(timeouts=TIMEOUTS, mechanics=4.0, printer_bytes_per_s=9600.0, pictures=False)
 PATIENCE_S = 60.0
 
@@ -206,7 +206,7 @@ def test_a_unit_is_valid_and_well_locked_up(tmp_path: Path, unit: str, program: 
     verified = subprocess.run(["systemd-analyze", "verify", "--man=no", file], capture_output=True, text=True, timeout=60)
     assert (verified.returncode, verified.stderr.strip()) == (0, "")
     wrong = text
-    for setting in ("WatchdogSec=60", "RestartSec=5", "TimeoutStartSec=60"):
+    for setting in ("WatchdogSec=60", "RestartSec=10", "TimeoutStartSec=60"):
         wrong = wrong.replace(setting, f"{setting.split('=')[0]}=soon")
     (tmp_path / "wrong.service").write_text(wrong.replace(start.split("=")[1].split(" ")[0], "/bin/true"))
     refused = subprocess.run(
@@ -231,12 +231,6 @@ def test_the_timer_starts_the_request_once_a_day(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stderr.strip()) == (0, "")
     known = settings_of("branch-terminal-rotate.timer")
     assert (known["OnCalendar"], known["Persistent"]) == ("daily", "yes") and "Unit" not in known, "the service of its own name"
-
-
-def settings_of(unit: str) -> dict[str, str]:
-    file = UNITS / (unit if "." in unit else f"{unit}.service")
-    lines = [line.split("=", 1) for line in file.read_text().splitlines() if "=" in line]
-    return {name: value for name, value in lines if not name.startswith("#")}
 
 
 def test_the_agents_unit_knows_the_agents_exit_codes() -> None:

@@ -103,8 +103,14 @@ def _openapi(_: Request) -> Response:
 def _healthz(request: Request) -> Response:
     """For a watchdog or a load balancer: are the parts alive? Says nothing of the fleet."""
     monitor = monitor_of(request)
-    well = monitor.observer.alive() and monitor.sender.alive() and not monitor.observer.fault
-    return answer({"ok": well}, 200 if well else 503)
+    parts = {
+        "observer": monitor.observer.alive(),
+        "sender": monitor.sender.alive(),
+        "workers": monitor.ingest.running(),
+        "database": not monitor.observer.fault,
+    }
+    well = all(parts.values())
+    return answer({"ok": well, **parts}, 200 if well else 503)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

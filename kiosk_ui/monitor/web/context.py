@@ -15,7 +15,7 @@ from kiosk_ui.monitor.config import Config
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.fleet import Fleet
 from kiosk_ui.monitor.log import now_ms
-from kiosk_ui.monitor.observer import Observer
+from kiosk_ui.monitor.observer import Ingest, Observer
 from kiosk_ui.monitor.sender import Sender
 from kiosk_ui.monitor.signing import Signer
 
@@ -43,6 +43,7 @@ class Monitor:
     sender: Sender
     signer: Signer | None
     origin: str
+    ingest: Ingest
 
     @property
     def secure(self) -> bool:
@@ -75,8 +76,8 @@ def monitor_of(request: Request) -> Monitor:
     return found
 
 
-def signed_in(request: Request, needed: str = "viewer") -> people.SignedIn:
-    """Refusal 401 without a session, 403 when the role does not reach."""
+def signed_in(request: Request, needed: str = "viewer", *, touch: bool = True) -> people.SignedIn:
+    """Refusal 401 without a session, 403 when the role does not reach. Without `touch` it is no sign of a person."""
     monitor = monitor_of(request)
     token = request.cookies.get(monitor.cookie, "")
     server, now = monitor.config.server, now_ms()
@@ -90,7 +91,7 @@ def signed_in(request: Request, needed: str = "viewer") -> people.SignedIn:
     who, due = found
     if not people.may(who.who.role, needed):
         raise Refusal(403, "notAllowed", f"this needs the role {needed}")
-    if due and BACKGROUND not in request.headers:
+    if touch and due and BACKGROUND not in request.headers:
         with monitor.database.write() as connection:
             people.touch_session(connection, who.token_hash, now)
     return who

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kiosk_ui.monitor.people import SignedIn
+from kiosk_ui.monitor.prose import storable
 from kiosk_ui.monitor.web.context import MAX_BODY, Refusal
 
 POLICY = "; ".join(
@@ -64,6 +65,8 @@ class Guard:
     def _fault(self, scope: Scope) -> Refusal | None:
         if scope["path"] == "/metrics":  # Prometheus may know us by another name; it has a token
             return None
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return Refusal(400, "badQuery", "an address has no NUL")
         headers = HTTPConnection(scope).headers
         if headers.get("host") != self._host:
             return Refusal(403, "wrongHost", "this host is not ours")
@@ -91,8 +94,8 @@ async def raw_body(request: Request) -> dict[str, Any]:
         found = json.loads(body.decode())
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict):
-        raise Refusal(400, "badBody", "the body is not a JSON object")
+    if not isinstance(found, dict) or not storable(found):
+        raise Refusal(400, "badBody", "the body is not a JSON object, or has text that cannot be stored")
     return found
 
 

@@ -1,4 +1,7 @@
-"""Live updates: a stream of server-sent events (WHATWG HTML, 9.2) that says when there is something new; the page then asks for it."""
+"""Live updates: a stream of server-sent events (WHATWG HTML, 9.2) that says when there is something new; the page then asks for it.
+
+A browser opens the stream by itself, again after every break, and a tab left open keeps it: none of that is a sign of a person.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ MOST_STREAMS = 500
 
 
 async def live(request: Request) -> Response:
-    await run_in_threadpool(signed_in, request)
+    await run_in_threadpool(signed_in, request, touch=False)
     streams = request.app.state.streams
     if len(streams) >= MOST_STREAMS:
         raise Refusal(503, "tooManyPages", "too many pages are open")
@@ -34,16 +37,17 @@ async def _events(request: Request) -> AsyncIterator[str]:
     said, quiet_s, checked_s = None, 0.0, 0.0
     try:
         while not request.app.state.over.is_set():
-            now = monitor.fleet.revision, monitor.sender.revision, monitor.observer.fault, monitor.sender.connected
+            revision = monitor.fleet.revision + monitor.sender.revision
+            now = revision, monitor.observer.fault, monitor.sender.connected, monitor.ingest.hearing_since
             if now != said or quiet_s >= SAY_ANYWAY_S:
                 said, quiet_s = now, 0.0
-                yield f"data: {json.dumps({'revision': now[0] + now[1], 'health': health(request)})}\n\n"
+                yield f"data: {json.dumps({'revision': revision, 'health': health(request)})}\n\n"
             await asyncio.sleep(LOOK_S)
             quiet_s, checked_s = quiet_s + LOOK_S, checked_s + LOOK_S
             if checked_s >= CHECK_S:
                 checked_s = 0.0
                 try:
-                    await run_in_threadpool(signed_in, request)
+                    await run_in_threadpool(signed_in, request, touch=False)
                 except Refusal:
                     yield "event: over\ndata: {}\n\n"
                     return

@@ -63,6 +63,8 @@ class Figures(Collector):
         yield GaugeMetricFamily(f"{PREFIX}_alarms_unacknowledged", "Open alarms nobody has acknowledged", tiles["unacknowledged"])
         yield GaugeMetricFamily(f"{PREFIX}_broker_connected", "The sender of commands has its broker", int(monitor.sender.connected))
         yield GaugeMetricFamily(f"{PREFIX}_database_up", "The last look into the database succeeded", int(not monitor.observer.fault))
+        hearing = int(monitor.ingest.hearing_since is not None)
+        yield GaugeMetricFamily(f"{PREFIX}_ingest_hearing", "Every worker hears the terminals and stores what they say", hearing)
         yield GaugeMetricFamily(f"{PREFIX}_grades", "How many grades there are", len(GRADES))
 
     def _messages(self, total: Counter[str]) -> Iterator[Metric]:

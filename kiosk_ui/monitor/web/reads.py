@@ -17,11 +17,12 @@ from kiosk_ui.monitor.contract import ACKNOWLEDGED
 from kiosk_ui.monitor.grading import GRADES, Summary
 from kiosk_ui.monitor.log import now_ms
 from kiosk_ui.monitor.ranges import Ranges
-from kiosk_ui.monitor.schema import CUSTOMER_HOUR, EVENT, PERSON, REFUSAL, RUN, TELEMETRY, TERMINAL
+from kiosk_ui.monitor.schema import COMMAND, CUSTOMER_HOUR, EVENT, PERSON, REFUSAL, RUN, TELEMETRY, TERMINAL
 from kiosk_ui.monitor.web.context import Refusal, answer, camel, limit, monitor_of, signed_in
 from kiosk_ui.monitor.web.line import line_view
 
 HOUR_MS = 3_600_000
+MOST_OF_A_MOMENT = 1_000
 PICTURES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 SUMS = ("notesMoved", "notesRejected", "jams", "transactions", "declines", "cardErrors", "apduErrors", "printerErrors", "workerRestarts")
 
@@ -55,7 +56,7 @@ def overview(request: Request) -> Response:
     monitor, now = monitor_of(request), now_ms()
     lines = monitor.fleet.lines()
     with monitor.database.read() as connection:
-        flood = alarms.flood(connection, now)
+        flood = alarms.flood(connection, now, {one.terminal for one in lines if one.offline})
     named = [{"id": one.id, "zh": one.zh, "en": one.en} for one in monitor.config.region]
     return answer(
         {
@@ -81,10 +82,15 @@ def _branches(lines: Iterable[Summary]) -> list[dict[str, Any]]:
 
 
 def health(request: Request) -> dict[str, Any]:
+    """`silenceJudgedFrom`: until then, and while it is null, no terminal is called silent; 0: silence never counts."""
     monitor = monitor_of(request)
+    hearing_since, after_s = monitor.ingest.hearing_since, monitor.config.threshold.silent_after_s
+    judged_from = hearing_since if hearing_since is None else hearing_since + int(after_s * 1000)
     return {
         "database": monitor.observer.fault or "ok",
         "broker": "ok" if monitor.sender.connected else "away",
+        "ingest": "deaf" if hearing_since is None else "ok",
+        "silenceJudgedFrom": judged_from if after_s > 0 else 0,
         "refreshedAt": monitor.observer.refreshed_at,
     }
 
@@ -128,11 +134,18 @@ def _customer_hours(connection: Connection, name: str, now: int) -> list[dict[st
 
 
 def events_of(connection: Connection, name: str, before: int | None, most: int) -> list[dict[str, Any]]:
-    wanted = select(EVENT).where(EVENT.c.terminal == name).order_by(EVENT.c.at.desc(), EVENT.c.seq.desc()).limit(most)
+    """The newest first, `most` of them and what else is of the last one's millisecond: the next are asked for by that."""
+    wanted = select(EVENT).where(EVENT.c.terminal == name)
+    wanted = wanted.order_by(EVENT.c.at.desc(), EVENT.c.seq.desc(), EVENT.c["class"], EVENT.c.epoch.desc())
     if before is not None:
         wanted = wanted.where(EVENT.c.at < before)
+    rows = list(connection.execute(wanted.limit(most)))
+    if len(rows) == most > 0:
+        last = rows[-1].at
+        so_far = sum(row.at == last for row in rows)
+        rows += connection.execute(wanted.where(EVENT.c.at == last).offset(so_far).limit(MOST_OF_A_MOMENT))
     keep = ("class", "epoch", "seq", "type", "at", "received_at", "unread")
-    return [camel({name: row._mapping[name] for name in keep}) | {"data": json.loads(row.data)} for row in connection.execute(wanted)]
+    return [camel({name: row._mapping[name] for name in keep}) | {"data": json.loads(row.data)} for row in rows]
 
 
 def events(request: Request) -> Response:
@@ -171,7 +184,7 @@ def alarm_list(request: Request) -> Response:
     offline = monitor.fleet.offline()
     with monitor.database.read() as connection:
         rows = alarms.listed(connection, now, offline, terminal=query.get("terminal", ""), every=query.get("every") == "1", most=2000)
-        flood = alarms.flood(connection, now)
+        flood = alarms.flood(connection, now, offline)
         people = connection.execute(select(PERSON.c.name).where(PERSON.c.closed.is_(False)).order_by(PERSON.c.name)).scalars().all()
     found = []
     for row in rows:
@@ -199,8 +212,8 @@ def command_picture(request: Request) -> Response:
     """The picture of a device that a command brought: JPEG or PNG, and nothing else under that name."""
     signed_in(request)
     with monitor_of(request).database.read() as connection:
-        rows = [one for one in commands.listed(connection, most=500) if one["command_id"] == request.path_params["command"]]
-    data = rows[0]["result_data"] if rows and rows[0]["result_data"] else {}
+        wanted = select(COMMAND.c.result_data).where(COMMAND.c.command_id == request.path_params["command"])
+        data = json.loads(connection.execute(wanted).scalar() or "{}")
     kind, text = data.get("mediaType"), data.get("base64")
     try:
         picture = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
