@@ -147,6 +147,7 @@ function warnings() {
   if (live === "off") found.push(t("live.lost"));
   if (health && health.database !== "ok") found.push(t("health.database"));
   if (health && health.broker !== "ok") found.push(t("health.broker"));
+  if (health && health.ingest === "deaf") found.push(t("health.deaf"));
   return found.length ? html`<div class="warnings" role="alert">${found.map((one) => html`<p>${shape("attention")}${one}</p>`)}</div>` : nothing;
 }
 
