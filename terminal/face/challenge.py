@@ -74,7 +74,7 @@ class Challenge:
         self._early = self._jumps = self._left = 0
         self._last_change = self._seen_at = 0.0
         self._lately: list[tuple[float, float]] = []
-        self._alike = 1.0
+        self._alike = self._alike_then = 1.0
         self._interval_s = self._limits.frame_s[0]
         self._again = False
         self._wrong = self._turned = self._straight = self._crossed = 0
@@ -114,7 +114,8 @@ class Challenge:
 
     def see(self, at: float, yaw5: float, width: float, alike: float = 1.0) -> None:
         """`at`: monotonic seconds; `yaw5`, `width` (`narrowness`) of the followed face; `alike`: cosine with the frame before."""
-        self._alike = alike
+        self._alike = min(alike, self._alike_then)  # the median below is a frame late: so is what belongs to it
+        self._alike_then = alike
         self._lately = [*self._lately, (yaw5, width)][-MEDIAN_OF:]
         yaw5, width = median(one for one, _ in self._lately), median(one for _, one in self._lately)
         self._interval_s += 0.25 * (min(at - self._seen_at, 1.0) - self._interval_s) if self._seen_at else 0.0

@@ -118,6 +118,15 @@ def test_a_slow_camera_sees_larger_steps(frame_s: float, phase: Phase) -> None:
     assert asked.stage == ("turnLeft" if phase is Phase.HOLD else "lookStraight")
 
 
+@pytest.mark.parametrize(("alike", "stage"), [(0.44, "lookStraight"), (0.75, "turnLeft")])
+def test_another_picture_in_one_frame_is_seen_though_the_median_is_a_frame_late(alike: float, stage: str) -> None:
+    """The face changes with the pose, and the pose is the median of three: the frame that counts the change comes after the one that is unlike."""
+    asked, at = asked_to_turn()
+    for number, (yaw, like) in enumerate(((0.0, 1.0), (0.0, 1.0), (0.4, alike), (0.4, 1.0)), 1):
+        asked.see(at + number / 15, yaw, 0.92, like)
+    assert (asked.phase, asked.stage) == (Phase.TURN, stage)
+
+
 def test_who_moves_unasked_again_and_again_is_a_recording() -> None:
     asked, at, moved = challenge("turnLeft"), 0.0, 0
     while not asked.over:
