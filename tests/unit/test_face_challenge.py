@@ -120,7 +120,7 @@ def test_a_slow_camera_sees_larger_steps(frame_s: float, phase: Phase) -> None:
 
 @pytest.mark.parametrize(("alike", "stage"), [(0.44, "lookStraight"), (0.75, "turnLeft")])
 def test_another_picture_in_one_frame_is_seen_though_the_median_is_a_frame_late(alike: float, stage: str) -> None:
-    """The face changes with the pose, and the pose is the median of three: the frame that counts the change comes after the one that is unlike."""
+    """The pose is the median of three: the frame in which it changes comes after the one that is unlike."""
     asked, at = asked_to_turn()
     for number, (yaw, like) in enumerate(((0.0, 1.0), (0.0, 1.0), (0.4, alike), (0.4, 1.0)), 1):
         asked.see(at + number / 15, yaw, 0.92, like)
