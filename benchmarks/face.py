@@ -39,7 +39,7 @@ def main() -> int:
     arguments = _arguments()
     names = tuple(arguments.only or pipelines.NAMES)
     if arguments.attacks:
-        return _attacks(arguments.attacks, arguments.seed)
+        return _attacks(arguments.attacks, arguments.seed, arguments.turns)
     summary: dict[str, Any] = {name: {} for name in names}
     summary |= {"machine": _machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
     data = None if arguments.speed_only else _data(arguments, summary)
@@ -55,8 +55,8 @@ def main() -> int:
     return 0
 
 
-def _attacks(count: int, first: int) -> int:
-    found = attacks.run(count, first, ROOT / ".cache" / "camera", _say)
+def _attacks(count: int, first: int, turns: int) -> int:
+    found = attacks.run(count, first, turns, ROOT / ".cache" / "camera", _say)
     print(json.dumps({"bench": "face", **found, "machine": _machine(), "seconds": round(time.monotonic() - BEGAN, 1)}))
     return 0
 
@@ -69,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-robustness", action="store_true", help="without the table of poor pictures (most of the time)")
     parser.add_argument("--rounds", type=int, default=speed.ROUNDS, help="timed verifications of each pipeline")
     parser.add_argument("--attacks", type=int, metavar="N", help="N genuine turns and N attacks, rendered; nothing else")
+    parser.add_argument("--turns", type=int, default=2, choices=(1, 2, 3, 4), help="with --attacks: face.challenge_turns (default: 2)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="with --attacks: the first seed (default: 0)")
     parser.add_argument("--report", type=Path, help="an HTML page with the curves and tables")
     arguments = parser.parse_args()

@@ -71,7 +71,7 @@ class Challenge:
         self._since = self._asked_at = 0.0
         self._recent: list[tuple[float, float]] = []
         self._base = self._width = 0.0
-        self._early = self._jumps = self._left = 0
+        self._early = self._jumps = self._left = self._flats = 0
         self._last_change = self._seen_at = 0.0
         self._lately: list[tuple[float, float]] = []
         self._alike = self._alike_then = 1.0
@@ -218,11 +218,14 @@ class Challenge:
         change = self._change(yaw5)
         if change >= self._limits.turn:
             self._reliefs.append(relief(change, width / self._width))
-        left = change < self._limits.held
+        left, flat = change < self._limits.held, self._flat
         self._left += left
+        self._flats += flat
         if self._left > self._limits.left_allowed:
             self._fail("movedUnasked")
-        elif left or self._flat:
+        elif self._flats > self._limits.flat_allowed:
+            self._fail("flat")
+        elif left or flat:
             self._enter(Phase.TURN, at, keep_clock=True)
         elif at - self._held_since >= self._holds[self.done]:
             self._go_on(at, yaw5)

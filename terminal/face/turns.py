@@ -48,6 +48,7 @@ class ChallengeLimits:
     hold_s: tuple[float, float] = (0.05, 0.35)
     early_allowed: int = 1
     left_allowed: int = 1
+    flat_allowed: int = 1
     late_allowed: int = 1
     late_pause_s: float = 0.3
     jumps_allowed: int = 2

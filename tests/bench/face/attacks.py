@@ -46,11 +46,13 @@ class Play:
 
     species: str
     seed: int
+    turns: int
 
 
-def run(count: int, first: int, cache: Path, say: Say) -> dict[str, Any]:
-    """Seeds from `first` on. `cache`: photographs and templates (python -m simulators.camera). The dictionary is for the JSON line."""
-    plays = [*_plays((GENUINE,), count, first), *_plays(tuple(ATTACKS), count, first), *_plays(tuple(BEYOND), max(1, count // 5), first)]
+def run(count: int, first: int, turns: int, cache: Path, say: Say) -> dict[str, Any]:
+    """Seeds from `first` on; `turns` or one more are asked for. `cache`: photographs and templates (python -m simulators.camera). The dictionary is for the JSON line."""
+    plays = [*_plays((GENUINE,), count, first, turns), *_plays(tuple(ATTACKS), count, first, turns)]
+    plays += _plays(tuple(BEYOND), max(1, count // 5), first, turns)
     outcomes = list(_on_all_cores(plays, cache, say))
     genuine = [one for one in outcomes if one.species == GENUINE]
     attacks = [one for one in outcomes if one.species in ATTACKS]
@@ -59,11 +61,15 @@ def run(count: int, first: int, cache: Path, say: Say) -> dict[str, Any]:
     real = [_in_real_time(cache, customer, backend) for _ in range(REAL_STEPS)]
     for line in table(outcomes):
         say(line)
-    times = {"all": _times(genuine), **{f"{turns} turns": _times([one for one in genuine if one.turns == turns]) for turns in (2, 3)}}
+    times = {
+        "all": _times(genuine),
+        **{f"{asked} turns": _times([one for one in genuine if one.turns == asked]) for asked in (turns, turns + 1)},
+    }
     say(f"genuine steps, seconds of camera time: {times}; through OpenCV in real time: {real}")
     say(CAVEAT)
     return {
         "first_seed": first,
+        "turns": turns,
         "genuine": {**_share(genuine), "step_s": times},
         "attacks": _share(attacks),
         "species": _by_species(attacks),
@@ -74,9 +80,9 @@ def run(count: int, first: int, cache: Path, say: Say) -> dict[str, Any]:
     }
 
 
-def _plays(species: Sequence[str], count: int, first: int) -> list[Play]:
+def _plays(species: Sequence[str], count: int, first: int, turns: int) -> list[Play]:
     """The species in turns, until there are `count`."""
-    return [Play(species[number % len(species)], first + number // len(species)) for number in range(count)]
+    return [Play(species[number % len(species)], first + number // len(species), turns) for number in range(count)]
 
 
 def _on_all_cores(plays: Sequence[Play], cache: Path, say: Say) -> Iterator[Outcome]:
@@ -101,9 +107,9 @@ def _play(play: Play) -> Outcome:
     assert _stage is not None
     cast, customer, backend = _stage
     if play.species == GENUINE:
-        return present(GENUINE, play.seed, obeying(cast["customer"], play.seed), customer, backend)
+        return present(GENUINE, play.seed, obeying(cast["customer"], play.seed), customer, backend, turns=play.turns)
     make = {**ATTACKS, **BEYOND}[play.species]
-    return present(play.species, play.seed, make(cast["customer"], cast["other"], play.seed), customer, backend)
+    return present(play.species, play.seed, make(cast["customer"], cast["other"], play.seed), customer, backend, turns=play.turns)
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
