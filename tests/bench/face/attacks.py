@@ -50,7 +50,10 @@ class Play:
 
 
 def run(count: int, first: int, turns: int, cache: Path, say: Say) -> dict[str, Any]:
-    """Seeds from `first` on; `turns` or one more are asked for. `cache`: photographs and templates (python -m simulators.camera). The dictionary is for the JSON line."""
+    """Seeds from `first` on; `turns` or one more are asked for. `cache`: photographs and templates (python -m simulators.camera).
+
+    The dictionary is for the JSON line.
+    """
     plays = [*_plays((GENUINE,), count, first, turns), *_plays(tuple(ATTACKS), count, first, turns)]
     plays += _plays(tuple(BEYOND), max(1, count // 5), first, turns)
     outcomes = list(_on_all_cores(plays, cache, say))
