@@ -1,7 +1,7 @@
 """The active challenge: turn your head, this way and that, when you are asked to.
 
 Two or three turns (`turns` or one more), each to a side drawn at random, asked for at random moments; between two sides sometimes by way of
-the middle, sometimes not. A turn counts when the nose has moved
+the middle, sometimes not; and one more when an answer was slow or something had to be done again. A turn counts when the nose has moved
 between the eyes (yaw5) by at least .45 in the asked direction, had been seen on the way there, and was held until the next request, while
 the face showed a head's relief (see `relief`). What each rule is for:
 
@@ -59,9 +59,11 @@ class Challenge:
         self.turns = turns
         firsts = range(self._limits.early_allowed + 1)
         self._waits = [between(random_below, self._limits.wait_s) for _ in firsts]
-        self._nexts = [between(random_below, self._limits.next_s) for _ in turns]
-        self._holds = [between(random_below, self._limits.hold_s) for _ in turns]
-        self._direct = [random_below(2) == 0 and one != other for one, other in pairwise((*turns, turns[-1]))]
+        self._nexts = [between(random_below, self._limits.next_s) for _ in (*turns, "one more")]
+        self._holds = [between(random_below, self._limits.hold_s) for _ in (*turns, "one more")]
+        self._direct = [*(random_below(2) == 0 and one != other for one, other in pairwise(turns)), False, False]
+        self._one_more: Turn | None = SIDES[random_below(2)]
+        self._doubtful = False
         self._others = [SIDES[random_below(2)] for _ in range(self._limits.late_allowed)]
         self.asked = False
         """Something was asked for: whoever leaves now has not passed."""
@@ -93,6 +95,12 @@ class Challenge:
         if self.phase in (Phase.BACK, Phase.AFTER):
             return "lookStraight"
         return "compare" if self.phase is Phase.PASSED else "look"
+
+    @property
+    def _doubted(self) -> bool:
+        """Slow, or with a mishap: such people there are, and such films. One turn more tells them apart."""
+        late = len(self._others) < self._limits.late_allowed
+        return self._doubtful or late or self._early + self._jumps + self._left + self._flats > 0
 
     @property
     def over(self) -> bool:
@@ -190,6 +198,8 @@ class Challenge:
         self._turned += 1
         self._reliefs.append(relief(change, width / self._width))
         if self._turned >= limits.turn_frames and not self._flat and not self._again:
+            across = self.done > 0 and self._direct[self.done - 1]
+            self._doubtful |= at - self._asked_at > (limits.quick_across_s if across else limits.quick_s)
             self._enter(Phase.HOLD, at, keep_clock=True)
             self._held_since = at
         return self.pass_time(at)
@@ -261,6 +271,8 @@ class Challenge:
         if self._straight < limits.turn_frames:
             return self._fail("noResponse") if at - self._since > limits.back_s else self.pass_time(at)
         self.done += 1
+        if self.done == self.of and self._one_more is not None and self._doubted:
+            self.turns, self._one_more = (*self.turns, self._one_more), None
         self._enter(Phase.AFTER if self.done == self.of else Phase.WAIT, at)
         return None
 

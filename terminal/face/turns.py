@@ -22,7 +22,8 @@ class ChallengeLimits:
     `relief`: the least median over the turned frames of a turn. From the request on, `begin_s`: a turn is begun by then, `back_s`: so
     long may the way back take, `step_s`: all of it. `hold_s`: a turn is held for so long; `left_allowed`: so
     often in all somebody may turn back before being asked to, and turn again. `late_allowed`: so often in all somebody may be too late,
-    and is asked anew, after a pause, for a side that is drawn anew.
+    and is asked anew, after a pause, for a side that is drawn anew. `quick_s`: who takes longer from a request to the turn's end (from one
+    side across to the other: `quick_across_s`), or needs any of these allowances, is asked for one turn more.
     """
 
     turn: float = 0.45
@@ -41,6 +42,8 @@ class ChallengeLimits:
     after_frames: int = 3
     begin_s: float = 1.4
     back_s: float = 2.0
+    quick_s: float = 1.5
+    quick_across_s: float = 2.0
     step_s: float = 4.5
     earliest_s: float = 0.12
     wait_s: tuple[float, float] = (0.1, 0.4)
@@ -56,8 +59,8 @@ class ChallengeLimits:
 
 
 def draw_turns(random_below: RandomBelow, turns: int) -> tuple[Turn, ...]:
-    """`turns`, or (one time in four) one more, each to either side."""
-    return tuple(SIDES[random_below(2)] for _ in range(turns + (random_below(4) == 0)))
+    """`turns`, or (one time in eight) one more, each to either side."""
+    return tuple(SIDES[random_below(2)] for _ in range(turns + (random_below(8) == 0)))
 
 
 def narrowness(face: Detection) -> float:

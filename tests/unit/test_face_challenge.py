@@ -174,6 +174,14 @@ def test_who_does_not_come_back_soon_does_not_answer() -> None:
     assert asked.failure == "noResponse"
 
 
+@pytest.mark.parametrize(("reaction_s", "turns"), [(0.3, 2), (1.2, 3)])
+def test_who_answers_slowly_is_asked_for_one_turn_more(reaction_s: float, turns: int) -> None:
+    """There are slow people; and a film that happens to do the right thing does it late, more often than not."""
+    asked = challenge("turnLeft", "turnLeft", seed=5)
+    run(asked, Person(obeys, reaction_s=reaction_s))
+    assert (asked.phase, asked.done, len(asked.turns)) == (Phase.PASSED, turns, turns)
+
+
 def test_who_answers_the_second_request_passes() -> None:
     """Slow to see the arrow: it has gone again before the head moves, and comes back."""
     late, at, asleep = challenge("turnLeft", seed=3), 0.0, True
