@@ -176,7 +176,8 @@ class Challenge:
         change = self._change(yaw5)
         step, self._last_change = change - self._last_change, change
         self._crossed = self._crossed + 1 if change > -limits.straight else 0
-        self._crossing = self._crossing and self._crossed < limits.turn_frames
+        if self._crossing and self._crossed >= limits.turn_frames:  # back from the other side: that is a beginning
+            self._crossing, self._begun = False, True
         self._wrong = self._wrong + 1 if change <= -limits.unasked and not self._crossing else 0
         if self._wrong >= limits.turn_frames:
             return self._fail("wrongWay")

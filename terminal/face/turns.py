@@ -41,7 +41,7 @@ class ChallengeLimits:
     turn_frames: int = 2
     after_frames: int = 3
     begin_s: float = 1.4
-    back_s: float = 2.0
+    back_s: float = 2.4
     quick_s: float = 1.5
     quick_across_s: float = 2.0
     step_s: float = 4.5
