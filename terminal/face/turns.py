@@ -40,7 +40,7 @@ class ChallengeLimits:
     settle_frames: int = 4
     turn_frames: int = 2
     after_frames: int = 3
-    begin_s: float = 1.4
+    begin_s: float = 2.2
     back_s: float = 2.4
     quick_s: float = 1.5
     quick_across_s: float = 2.0

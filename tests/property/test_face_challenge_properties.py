@@ -64,7 +64,7 @@ def test_who_only_looks_never_passes(seed: int, yaw: float) -> None:
 @given(
     seed=st.integers(0, 10_000),
     turns=st.integers(1, 4),
-    reaction_s=st.floats(0.2, 1.05),
+    reaction_s=st.floats(0.2, 1.5),
     speed=st.floats(0.8, 4.0),
     depth=st.floats(0.75, 1.3),
     noise=st.floats(0, 0.05),

@@ -163,7 +163,7 @@ def test_who_begins_too_late_is_asked_anew_once_for_another_side_perhaps() -> No
             if late.stage != before and late.stage in SIDES:
                 asked_at.append((at, late.stage))
         assert late.failure == "noResponse" and len(asked_at) == 2
-        assert 1.4 + 0.3 < asked_at[1][0] - asked_at[0][0] < 2.6
+        assert 2.2 + 0.3 < asked_at[1][0] - asked_at[0][0] < 3.4
         sides.add(asked_at[1][1])
     assert sides == {"turnLeft", "turnRight"}
 
