@@ -310,7 +310,8 @@ def test_a_command_that_waits_for_a_terminal_is_withdrawn(page: Page, centre: Ce
     expect(page.locator(".state")).to_have_text("Withdrawn")
     expect(page.get_by_role("button", name="Withdraw")).to_have_count(0)
     page.goto(f"{centre.url}#/commands")
-    expect(page.locator("tbody tr", has_text="T0022")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Commands")
+    expect(page.locator("tbody tr", has_text="T0022").locator(".state")).to_have_text("Withdrawn")
     shoot(page, "monitor-en-commands-withdrawn")
 
 
