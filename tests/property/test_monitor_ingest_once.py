@@ -13,16 +13,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from monitor_database import new_database, picture, rows, take
+from monitor_database import KINDS, new_database, picture, rows, take
 from monitor_says import NOW, Terminal
-from postgres import Postgres, binaries
+from postgres import Postgres
 from sqlalchemy import delete
 
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.schema import ALARM, CASH_HOUR, CUSTOMER_HOUR, EVENT, METADATA, RUN, TELEMETRY
 
 Said = list[tuple[str, bytes]]
-KINDS = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.wire, pytest.mark.skipif(not binaries(), reason="no postgresql")])]
 EFFECTS = (EVENT, TELEMETRY, ALARM, CUSTOMER_HOUR, CASH_HOUR)
 ARRIVAL = ("received_at", "changed_at", "blocked_since", "repeats")
 

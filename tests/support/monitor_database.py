@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from monitor_says import NOW
-from postgres import Postgres
+from postgres import Postgres, binaries
 from sqlalchemy import Table, select
 
 from kiosk_ui.monitor.config import DatabaseSection, RetentionSection
@@ -21,6 +22,8 @@ from kiosk_ui.monitor.mqtt import Arrived
 from kiosk_ui.monitor.retention import prepare_days
 from kiosk_ui.monitor.worker import readable
 
+KINDS = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.wire, pytest.mark.skipif(not binaries(), reason="no postgresql")])]
+"""For a fixture's parameters."""
 RETENTION = RetentionSection()
 _numbers = itertools.count(1)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monitor_database import counters, new_database, picture, rows, take
+from monitor_database import KINDS, counters, new_database, picture, rows, take
 from monitor_says import NOW, ORDER, Terminal, altered
-from postgres import Postgres, binaries
+from postgres import Postgres
 
 from kiosk_ui.monitor.database import Database
 from kiosk_ui.monitor.ingest import Ack, Batch
@@ -25,9 +25,6 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres()
     yield server
     server.stop()
-
-
-KINDS = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.wire, pytest.mark.skipif(not binaries(), reason="no postgresql")])]
 
 
 @pytest.fixture(params=KINDS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from monitor_centre import PlayedIngest
-from monitor_database import RETENTION, new_database, rows, take
+from monitor_database import KINDS, RETENTION, new_database, rows, take
 from monitor_process import configuration
 from monitor_says import NOW, ORDER, Terminal
 from postgres import Postgres, binaries
@@ -44,9 +44,6 @@ def postgres() -> Iterator[Postgres]:
     server = Postgres()
     yield server
     server.stop()
-
-
-KINDS = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.wire, pytest.mark.skipif(not binaries(), reason="no postgresql")])]
 
 
 @pytest.fixture(params=KINDS)
