@@ -29,7 +29,8 @@ TIMEOUTS = {
     "print_s": 8.0,
     "face_s": 15.0,
 }
-SETTLE_S = 15.0
+SETTLE_S = 45.0
+"""Longer than a terminal waits before it says again what the bank was not there to hear (30 s)."""
 OUTCOMES = {"settled": "success", "released": "none", "declined": "none", "pinRetry": "none", "faceRetry": "none", "inDoubt": "inDoubt"}
 
 

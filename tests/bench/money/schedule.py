@@ -95,6 +95,11 @@ CARDS = (
 WRONG_PIN = "999999"
 ENROLLED = ("everyday", "two-applications")
 AMOUNTS = (1_000, 2_000, 5_000, 10_000, 10_000, 17_000, 30_000, 30_000, 38_000, 50_000, 100_000, 200_000)
+DARK_AND_ALONE = (
+    Fault("send>Dispense#1", "dispenser/powerOff", (("seconds", 90.0),)),
+    Fault("send>AskLastStatus#1", "process/cashDispenser"),
+)
+"""No power for longer than a terminal asks, and the worker that asks dies: of two faults at random that is one in a hundred thousand."""
 DELICATE = (
     *("journal<dispenseIntended", "journal>dispenseIntended", "send<Dispense", "send>Dispense", "note", "note", "note"),
     *(
@@ -234,6 +239,8 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         faults[1] = replace(faults[1], at=faults[0].at)
     if face and chance.random() < 0.4:
         faults.append(drawing.face_fault())
+    if Random(f"dark/{seed}").random() < 0.01:
+        faults += DARK_AND_ALONE
     return Schedule(
         seed,
         customers,
