@@ -123,7 +123,7 @@ class Challenge:
     def see(self, at: float, yaw5: float, width: float, alike: float = 1.0) -> None:
         """`at`: monotonic seconds; `yaw5`, `width` (`narrowness`) of the followed face; `alike`: cosine with the frame before."""
         self._alike = min(alike, self._alike_then)  # the median below is a frame late: so is what belongs to it
-        self._alike_then = alike
+        self._alike_then = alike if at - self._seen_at <= self._limits.frame_s[1] else 1.0  # far apart, a living head is unlike itself
         self._lately = [*self._lately, (yaw5, width)][-MEDIAN_OF:]
         yaw5, width = median(one for one, _ in self._lately), median(one for _, one in self._lately)
         self._interval_s += 0.25 * (min(at - self._seen_at, 1.0) - self._interval_s) if self._seen_at else 0.0
@@ -181,7 +181,7 @@ class Challenge:
         self._wrong = self._wrong + 1 if change <= -limits.unasked and not self._crossing else 0
         if self._wrong >= limits.turn_frames:
             return self._fail("wrongWay")
-        if step > limits.jump * self._slowness or (self._alike < limits.alike and change > limits.on_the_way):
+        if step > limits.jump * self._slowness or (self._alike < limits.alike / self._slowness and change > limits.on_the_way):
             return self._jump(at)
         if change < limits.turn:
             self._begun = self._begun or change >= limits.begun
@@ -255,7 +255,7 @@ class Challenge:
 
     @property
     def _slowness(self) -> float:
-        """A slower camera sees larger steps, up to ten frames a second. Frames in which the face was hidden do not count as slow."""
+        """A slower camera sees larger steps between frames that are less alike, down to ten a second. Frames without a face do not count."""
         usual, slowest = self._limits.frame_s
         return min(max(self._interval_s, usual), slowest) / usual
 
