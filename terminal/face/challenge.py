@@ -255,7 +255,7 @@ class Challenge:
 
     @property
     def _slowness(self) -> float:
-        """A slower camera sees larger steps between frames that are less alike, down to ten a second. Frames without a face do not count."""
+        """A slower camera sees larger steps between frames less alike, down to ten a second. Frames without a face do not count."""
         usual, slowest = self._limits.frame_s
         return min(max(self._interval_s, usual), slowest) / usual
 
