@@ -190,7 +190,9 @@ def face_mismatch(scene: Scene) -> None:
     scene.customer.presses(f"amount:{FACE_AMOUNT}")
     go_on_to_camera(scene)
     scene.customer.sees("face")
-    scene.customer.sees("chooseAmount")
+    while scene.customer.sees("chooseAmount", "faceNotice")["screen"] == "faceNotice":  # turned too fast for a busy machine: once more
+        scene.customer.presses("goOn")
+        scene.customer.sees("face")
     scene.customer.presses("cancel")
     scene.customer.sees("takeCard")
     scene.customer.takes_card()
