@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from core_play import (
     FACE_FROM,
+    ID,
     PAN,
     SECRETS,
     SERVICE_OPEN,
@@ -51,7 +52,6 @@ from terminal.core.face_service import CONSENT_VERSION
 from terminal.core.model import Device, Phase
 from terminal.core.views import view_of
 
-ID = "T0001-00000001"
 GOLDEN = Path(__file__).parents[1] / "golden" / "consent_texts.txt"
 
 

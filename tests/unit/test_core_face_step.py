@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from core_play import (
     FACE_FROM,
+    ID,
     PAN,
     TEMPLATE,
     TO_AMOUNT,
@@ -41,8 +42,6 @@ from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, FaceEvidence, Phase
 from terminal.core.views import view_of
-
-ID = "T0001-00000001"
 
 
 def at_amounts(**changes: object) -> play:

@@ -9,6 +9,7 @@ import pytest
 from core_play import (
     FACE_FROM,
     GOOD,
+    ID,
     MEMORY_GONE,
     NOTHING_BEFORE,
     TO_AMOUNT,
@@ -61,7 +62,6 @@ from terminal.core.recovery import (
 from terminal.core.settling import reconcile
 from terminal.core.views import view_of
 
-ID = "T0001-00000001"
 Story = Sequence[e.Event | Make]
 
 WHOLE: Story = [*TO_CASH, e.Pressed("finish"), time_out]
