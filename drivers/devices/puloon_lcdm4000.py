@@ -159,13 +159,6 @@ class PuloonLcdm4000:
         self._check_quantities(quantities)
         return self._expect(TestDispenseResult, DispenseCommand(quantities, test=True), deadline)
 
-    def test_dispense_nothing(self, deadline: Deadline) -> TestDispenseResult:
-        """MOVES NOTHING: no note is asked for. Where the unit keeps its account of this, LAST STATUS no longer shows an earlier dispense.
-
-        Whether it does is not documented: read `last_status` afterwards to see.
-        """
-        return self._expect(TestDispenseResult, DispenseCommand((0, 0, 0, 0), test=True), deadline)
-
     def last_status(self, deadline: Deadline) -> LastStatus:
         """Idempotent. The result of the last purge, dispense or test dispense; whether it survives a power cut is not documented."""
         return self._expect(LastStatus, PlainCommand(Command.LAST_STATUS), deadline)

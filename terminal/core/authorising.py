@@ -131,7 +131,7 @@ def prepare(state: State, *commands: Command) -> Step:
 
 
 def on_dispenser_prepared(state: State, event: DispenserPrepared) -> Step:
-    return authorise_when_ready(with_transaction(state, baseline=event.baseline))
+    return authorise_when_ready(with_transaction(state, baseline=event.baseline, cassettes=event.cassettes))
 
 
 def on_first_cryptogram(state: State, event: FirstCryptogramMade) -> Step:

@@ -68,15 +68,6 @@ class DispenserResult:
     units: tuple[UnitResult, ...]
 
 
-@unique
-class Outcome(StrEnum):
-    """What became of a dispense command, as far as anyone can know."""
-
-    NOT_EXECUTED = "notExecuted"
-    KNOWN = "known"
-    UNKNOWN = "unknown"
-
-
 # Errors after which the EXIT counts are no proof of what the customer holds: a note lies within reach (05), the counts at the
 # ejector disagree (07), a note meant for the reject bin went out (08), more than one note passed the exit as one (0A).
 UNCERTAIN_ERRORS = frozenset({0x05, 0x07, 0x08, 0x0A})
@@ -159,23 +150,14 @@ def uncertain(result: DispenserResult) -> bool:
     return result.error in UNCERTAIN_ERRORS or result.missing > 0
 
 
-def judge(result: DispenserResult | None, baseline: DispenserResult, quantities: Sequence[int], *, heard: bool) -> Outcome:
-    """What LAST STATUS proves about a dispense whose answer is lost. `baseline` is LAST STATUS read just before it was sent.
+def proves(result: DispenserResult, baseline: DispenserResult, quantities: Sequence[int]) -> bool:
+    """Does this LAST STATUS prove what became of a dispense whose answer is lost? `baseline` is LAST STATUS read just before it was sent.
 
-    The unit answers nothing while it moves notes, so what it answers is its final account:
-    - unchanged, impossible for this request, and the command was never sent (not `heard`): it did not run;
-    - another command's account, or none: its memory is gone (power), nothing is proved;
-    - changed since the baseline and possible for this request: it is this dispense;
-    - anything else proves nothing. Unchanged although the command may have left (`heard`, acknowledged or not) could be an old account
-      that came back after the power had failed in the middle.
+    The unit answers nothing while it moves notes, so what it answers is its final account: of this dispense when it has changed, is
+    possible for what was asked and certain. Unchanged it proves nothing: it may be the account before, come back after the power had
+    failed in the middle, or of a dispense that ended as the one before did. Another command's, or none: the memory is gone.
     """
-    if result is None:
-        return Outcome.UNKNOWN
-    if result == baseline:
-        return Outcome.UNKNOWN if heard or possible(result, quantities) else Outcome.NOT_EXECUTED
-    if not possible(result, quantities) or uncertain(result):
-        return Outcome.UNKNOWN
-    return Outcome.KNOWN
+    return result != baseline and possible(result, quantities) and not uncertain(result)
 
 
 def account(units: Units, quantities: Sequence[int], result: DispenserResult) -> Units:

@@ -167,9 +167,13 @@ class Dispense(DeviceCommand):
 
 @dataclass(frozen=True, slots=True)
 class AskLastStatus(DeviceCommand):
-    """Waits until the unit answers again, then LAST STATUS. Answer: LastStatusRead."""
+    """Waits until the unit answers again, then LAST STATUS. `cassettes`: the types that stood in it when the dispense was prepared.
+
+    Answer: LastStatusRead.
+    """
 
     device = Device.DISPENSER
+    cassettes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

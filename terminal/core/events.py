@@ -97,7 +97,8 @@ NOT_SENT = "notSent"
 class CommandFailed(Event):
     """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost, unexpected.
 
-    workerLost with the name NOT_SENT: there was no worker that could have read the command.
+    outcomeUnknown, workerLost, unexpected: the device may have done it. The others: it did not, nor did it with the name NOT_SENT (of
+    workerLost: there was no worker that could have read the command).
     """
 
     command_id: int
@@ -205,10 +206,11 @@ class FaceEnrolled(Event):
 
 @dataclass(frozen=True, slots=True)
 class DispenserPrepared(Event):
-    """The unit can pay, and `baseline` is its LAST STATUS just before the dispense."""
+    """The unit can pay. `baseline` is its LAST STATUS just before the dispense, `cassettes` the types that stand in it, top first."""
 
     command_id: int
     baseline: DispenserResult
+    cassettes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,7 @@ class Transaction:
     face_tries: int = 0
     face_asked_by_bank: bool = False
     baseline: DispenserResult | None = None
+    cassettes: tuple[int, ...] = ()
     asked: bool = False
     approved: bool = False
     authorisation_code: str = ""
@@ -254,14 +255,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class OpenDispense:
-    """A dispense that was journalled as intended and whose result is not. `heard`: the unit may have received the command."""
+    """A dispense that was journalled as intended and whose result is not. `baseline` and `cassettes`: see DispenserPrepared."""
 
     transaction_id: str
     amount_minor: int
     quantities: tuple[int, ...]
     baseline: DispenserResult
+    cassettes: tuple[int, ...]
     final_card_data: str = ""
-    heard: bool = True
 
 
 @dataclass(frozen=True, slots=True)

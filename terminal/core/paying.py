@@ -18,12 +18,14 @@ from terminal.core.events import (
 )
 from terminal.core.model import Device, OpenDispense, Phase, State
 from terminal.core.recovery import result_to_json
-from terminal.core.service import in_doubt, reasons_out_of_service, resolve, rest, tell_customer
+from terminal.core.service import in_doubt, open_dispense_of, reasons_out_of_service, resolve, rest, tell_customer
 from terminal.core.settling import settle_dispensed, settle_not_executed
 from terminal.core.steps import Step, ask, goto, online, record, stay, transaction_of
 from terminal.core.values import replace
 
 THANKS_S = 5.0
+NOTHING_DONE = ("deviceFault", "linkError", "protocolError")
+"""Kinds of CommandFailed after which a dispense did not run: the driver says them only before the frame leaves, or for a refusal."""
 
 
 def on_card_taken(state: State, event: CardRemoved) -> Step:
@@ -33,7 +35,12 @@ def on_card_taken(state: State, event: CardRemoved) -> Step:
     if transaction.baseline is None or not online(state, Device.DISPENSER) or not state.dispenser_ready:
         return fail(state, "dispenserFault")
     dispense = OpenDispense(
-        transaction.transaction_id, transaction.amount_minor, transaction.quantities, transaction.baseline, transaction.final_card_data
+        transaction.transaction_id,
+        transaction.amount_minor,
+        transaction.quantities,
+        transaction.baseline,
+        transaction.cassettes,
+        transaction.final_card_data,
     )
     intended = record(
         "dispenseIntended",
@@ -41,6 +48,7 @@ def on_card_taken(state: State, event: CardRemoved) -> Step:
         amountMinor=dispense.amount_minor,
         quantities=list(dispense.quantities),
         baseline=result_to_json(dispense.baseline),
+        cassettes=list(dispense.cassettes),
         cardData=dispense.final_card_data,
     )
     deadline_s = state.config.timeouts.dispense_s
@@ -64,15 +72,11 @@ def on_notes_dispensed(state: State, event: NotesDispensed) -> Step:
 
 
 def on_dispense_failed(state: State, event: CommandFailed) -> Step:
-    """An explicit refusal proves that nothing moved. Everything else proves nothing: ask the unit what it did."""
-    if event.kind == "deviceFault" and state.open_dispense is not None:
-        state, settled = settle_not_executed(state, state.open_dispense)
-        return tell_customer(replace(state, dispenser_ready=False), None, settled)
-    # it never left; a missing acknowledgement proves nothing (decision 0010)
-    not_heard = event.kind in ("linkError", "protocolError") or event.name == NOT_SENT
-    if not_heard and state.open_dispense is not None:
-        state = replace(state, open_dispense=replace(state.open_dispense, heard=False))
-    return resolve(state, Phase.RESOLVING)
+    """Refused, or never sent: nothing moved. A missing acknowledgement proves nothing (decision 0010): ask the unit what it did."""
+    if event.kind not in NOTHING_DONE and event.name != NOT_SENT:
+        return resolve(state, Phase.RESOLVING)
+    state, settled = settle_not_executed(state, open_dispense_of(state))
+    return tell_customer(replace(state, dispenser_ready=False), None, settled)
 
 
 def on_dispense_time_out(state: State, event: TimerExpired) -> Step:

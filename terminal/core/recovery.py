@@ -13,6 +13,7 @@ from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult, 
 from terminal.core.model import Latch, OpenDispense
 from terminal.core.values import as_dict
 
+UNKNOWN_CASSETTES = (0, 0, 0, 0)
 CHECKPOINTS = ("checkpoint", "transactionSettled")
 
 
@@ -74,7 +75,12 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
             open_transaction = None
         elif line.kind == "dispenseIntended":
             open_dispense = OpenDispense(
-                transaction_id, data["amountMinor"], tuple(data["quantities"]), result_from_json(data["baseline"]), data["cardData"]
+                transaction_id,
+                data["amountMinor"],
+                tuple(data["quantities"]),
+                result_from_json(data["baseline"]),
+                tuple(data.get("cassettes", UNKNOWN_CASSETTES)),  # not in journals of earlier versions
+                data["cardData"],
             )
             open_transaction = None
     return Recovered(first_start, units, latch, last, closed, open_transaction, open_dispense)

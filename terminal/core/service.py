@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from terminal.core import cash
-from terminal.core.cash import DispenserResult, Outcome
+from terminal.core.cash import DispenserResult
 from terminal.core.commands import AskLastStatus, Command, EndAgent, InitialiseDispenser, Outgoing, Record, ReleaseCard
 from terminal.core.events import (
     CardInserted,
@@ -27,7 +27,7 @@ from terminal.core.events import (
     TimerExpired,
 )
 from terminal.core.model import Device, DeviceState, DeviceStatus, FaceSight, Failure, OpenDispense, Phase, State
-from terminal.core.settling import checkpoint, settle_dispensed, settle_in_doubt, settle_not_executed, settle_without_cash
+from terminal.core.settling import checkpoint, settle_dispensed, settle_in_doubt, settle_without_cash
 from terminal.core.steps import Step, ask, goto, online, record, stay, stop_entry, with_device
 from terminal.core.values import replace
 
@@ -131,27 +131,27 @@ def resolve(state: State, phase: Phase, *commands: Command) -> Step:
     state, more = goto(state, phase, *commands, seconds=state.config.timeouts.resolve_s)
     if not online(state, Device.DISPENSER):
         return state, more
-    state, question = ask(state, AskLastStatus, LAST_STATUS_S)
+    state, question = ask_last_status(state)
     return state, (*more, question)
+
+
+def ask_last_status(state: State) -> tuple[State, AskLastStatus]:
+    return ask(state, AskLastStatus, LAST_STATUS_S, cassettes=open_dispense_of(state).cassettes)
 
 
 def on_last_status(state: State, event: LastStatusRead) -> Step:
     dispense = open_dispense_of(state)
-    outcome = cash.judge(event.result, dispense.baseline, dispense.quantities, heard=dispense.heard)
-    if outcome is Outcome.KNOWN:
-        state, settled = settle_dispensed(state, dispense, event.result)
-        return after_settling(state, dispense, event.result, settled)
-    if outcome is Outcome.NOT_EXECUTED:
-        state, settled = settle_not_executed(state, dispense)
-        return after_settling(state, dispense, None, settled)
-    return in_doubt(state, "lastStatusProvesNothing", event.result)
+    if not cash.proves(event.result, dispense.baseline, dispense.quantities):
+        return in_doubt(state, "lastStatusProvesNothing", event.result)
+    state, settled = settle_dispensed(state, dispense, event.result)
+    return after_settling(state, event.result, settled)
 
 
 def on_last_status_failed(state: State, event: CommandFailed) -> Step:
     """Ask again as long as there is time; reading moves nothing. A lost worker asks again when it is back."""
     if event.kind == "workerLost" or not online(state, Device.DISPENSER):
         return stay(state)
-    state, question = ask(state, AskLastStatus, LAST_STATUS_S)
+    state, question = ask_last_status(state)
     return state, (question,)
 
 
@@ -167,7 +167,7 @@ def in_doubt(state: State, cause: str, result: DispenserResult | None) -> Step:
     return goto(state, Phase.FAILED, settled, seconds=state.config.timeouts.message_s, failure=failure, dispenser_ready=False)
 
 
-def after_settling(state: State, dispense: OpenDispense, result: DispenserResult | None, settled: Record) -> Step:
+def after_settling(state: State, result: DispenserResult, settled: Record) -> Step:
     """Known at last: in recovery nobody waits any more; otherwise the customer is told."""
     if state.phase is Phase.RECOVERING:
         state, commands = rest(replace(state, dispenser_ready=False), settled)
@@ -212,7 +212,7 @@ def on_device_online(state: State, event: DeviceOnline) -> Step:
     if state.phase is Phase.DISPENSING:  # its answer or its loss is still to come
         return state, ()
     if state.open_dispense is not None:
-        state, question = ask(state, AskLastStatus, LAST_STATUS_S)
+        state, question = ask_last_status(state)
         return state, (question,)
     if state.latch is not None or state.store_failed:  # evidence: nobody touches it before a person has looked
         return reconsider(state)

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from terminal.core import cash
-from terminal.core.cash import Accuracy, CashUnit, DispenserResult, Outcome, UnitResult, judge, mix, possible
+from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult, mix, possible, proves
 
 DENOMINATION = st.sampled_from([100, 500, 1_000, 2_000, 5_000, 10_000])
 UNIT = st.builds(CashUnit, st.just("1"), DENOMINATION, st.integers(0, 6), usable=st.booleans())
@@ -96,45 +96,36 @@ QUANTITIES = (2, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("says", "baseline", "outcome"),
+    ("says", "baseline", "proof"),
     [
-        (None, NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(0, 0, 0, 0, command="none"), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(0, 0, 0, 0, command="none"), account(0, 0, 0, 0, command="none"), Outcome.NOT_EXECUTED),
-        (NOTHING_BEFORE, NOTHING_BEFORE, Outcome.NOT_EXECUTED),
-        (account(5, 0, 0, 0), account(5, 0, 0, 0), Outcome.NOT_EXECUTED),
-        (account(2, 1, 0, 0), account(2, 1, 0, 0), Outcome.UNKNOWN),
-        (account(1, 0, 0, 0, error=0x01), account(1, 0, 0, 0, error=0x01), Outcome.UNKNOWN),
-        (account(2, 1, 0, 0), NOTHING_BEFORE, Outcome.KNOWN),
-        (account(2, 1, 0, 0), account(5, 0, 0, 0), Outcome.KNOWN),
-        (account(2, 0, 0, 0, error=0x01), NOTHING_BEFORE, Outcome.KNOWN),
-        (account(0, 0, 0, 0, error=0x20), NOTHING_BEFORE, Outcome.KNOWN),
-        (account(2, 0, 0, 0), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(3, 0, 0, 0, error=0x20), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(0, 0, 1, 0, error=0x20), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(2, 1, 0, 0, error=0x05), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(2, 1, 0, 0, error=0x07), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(2, 1, 0, 0, error=0x08), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(2, 1, 0, 0, error=0x0A), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(2, 1, 0, 0, command="purge"), NOTHING_BEFORE, Outcome.UNKNOWN),
-        (account(2, 1, 0, 0, command="testDispense"), account(5, 0, 0, 0), Outcome.UNKNOWN),
+        (account(0, 0, 0, 0, command="none"), NOTHING_BEFORE, False),
+        (account(0, 0, 0, 0, command="none"), account(0, 0, 0, 0, command="none"), False),
+        (NOTHING_BEFORE, NOTHING_BEFORE, False),
+        (account(5, 0, 0, 0), account(5, 0, 0, 0), False),
+        (account(2, 1, 0, 0), account(2, 1, 0, 0), False),
+        (account(1, 0, 0, 0, error=0x01), account(1, 0, 0, 0, error=0x01), False),
+        (account(2, 1, 0, 0), NOTHING_BEFORE, True),
+        (account(2, 1, 0, 0), account(5, 0, 0, 0), True),
+        (account(2, 0, 0, 0, error=0x01), NOTHING_BEFORE, True),
+        (account(0, 0, 0, 0, error=0x20), NOTHING_BEFORE, True),
+        (account(2, 0, 0, 0), NOTHING_BEFORE, False),
+        (account(3, 0, 0, 0, error=0x20), NOTHING_BEFORE, False),
+        (account(0, 0, 1, 0, error=0x20), NOTHING_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x05), NOTHING_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x07), NOTHING_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x08), NOTHING_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x0A), NOTHING_BEFORE, False),
+        (account(2, 1, 0, 0, command="purge"), NOTHING_BEFORE, False),
+        (account(2, 1, 0, 0, command="testDispense"), account(5, 0, 0, 0), False),
     ],
 )
-def test_what_last_status_proves(says: DispenserResult | None, baseline: DispenserResult, outcome: Outcome) -> None:
-    assert judge(says, baseline, QUANTITIES, heard=False) is outcome
-
-
-def test_an_unchanged_account_proves_nothing_when_the_command_may_have_been_heard() -> None:
-    """The power may have failed in the middle, and an old account have come back from a memory that keeps it."""
-    assert judge(NOTHING_BEFORE, NOTHING_BEFORE, QUANTITIES, heard=True) is Outcome.UNKNOWN
-    nothing = account(0, 0, 0, 0, command="none")
-    assert judge(nothing, nothing, QUANTITIES, heard=True) is Outcome.UNKNOWN
-    assert judge(account(2, 1, 0, 0), NOTHING_BEFORE, QUANTITIES, heard=True) is Outcome.KNOWN
+def test_what_last_status_proves(says: DispenserResult, baseline: DispenserResult, proof: bool) -> None:
+    assert proves(says, baseline, QUANTITIES) is proof
 
 
 def test_an_account_with_missing_notes_proves_nothing() -> None:
     lost_sight = dataclasses.replace(account(2, 1, 0, 0), missing=1)
-    assert judge(lost_sight, NOTHING_BEFORE, QUANTITIES, heard=True) is Outcome.UNKNOWN
+    assert not proves(lost_sight, NOTHING_BEFORE, QUANTITIES)
 
 
 COUNT = st.integers(0, 3)
@@ -149,27 +140,18 @@ ASKED = st.lists(COUNT, min_size=4, max_size=4).map(tuple)
 
 
 @settings(deadline=None, max_examples=300)
-@given(ACCOUNT, ACCOUNT, ASKED, st.booleans())
-def test_a_judgement_never_claims_more_than_can_be(
-    says: DispenserResult, baseline: DispenserResult, asked: tuple[int, ...], heard: bool
-) -> None:
-    outcome = judge(says, baseline, asked, heard=heard)
-    if outcome is Outcome.KNOWN:
+@given(ACCOUNT, ACCOUNT, ASKED)
+def test_a_proof_never_claims_more_than_can_be(says: DispenserResult, baseline: DispenserResult, asked: tuple[int, ...]) -> None:
+    if proves(says, baseline, asked):
         assert possible(says, asked) and says != baseline and says.error not in cash.UNCERTAIN_ERRORS
-    if outcome is Outcome.NOT_EXECUTED:
-        assert says == baseline and not possible(says, asked) and not heard
-    assert judge(says, says, asked, heard=heard) is not Outcome.KNOWN
+    assert not proves(says, says, asked), "an account that was there before is of an earlier dispense"
 
 
 @settings(deadline=None, max_examples=200)
 @given(ACCOUNT, ASKED)
-def test_a_finished_dispense_is_never_taken_for_none(baseline: DispenserResult, asked: tuple[int, ...]) -> None:
-    """The unit did as it was told: LAST STATUS proves it, or nothing; never the contrary."""
+def test_a_finished_dispense_is_known_unless_it_ended_as_the_one_before(baseline: DispenserResult, asked: tuple[int, ...]) -> None:
     done = account(*asked)
-    assert judge(done, baseline, asked, heard=False) in (Outcome.KNOWN, Outcome.UNKNOWN)
-    if not possible(baseline, asked):
-        assert judge(done, baseline, asked, heard=True) is Outcome.KNOWN
-        assert judge(baseline, baseline, asked, heard=True) is Outcome.UNKNOWN
+    assert proves(done, baseline, asked) is (done != baseline)
 
 
 # --- counters

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from core_play import BLOCK, CARD, CREDIT, DEBIT, MEMORY_GONE, SECRETS, TEMPLATE, account, config, play, recovered_from
+from core_play import BLOCK, CARD, CREDIT, DEBIT, FACTORY, MEMORY_GONE, SECRETS, TEMPLATE, account, config, play, recovered_from
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
@@ -38,12 +38,6 @@ class Unit:
         self.fault = ""
         self.not_initialised = False
         """An initialisation failed: the service says that the unit is there again at its next good look."""
-
-    def prepare(self, quantities: tuple[int, ...]) -> DispenserResult:
-        """As the service does: the account of nothing, when the last one could be taken for this dispense's."""
-        if cash.possible(self.memory, quantities):
-            self.memory = account(0, 0, 0, 0, command="testDispense")
-        return self.memory
 
     def pay(self, transaction_id: str, quantities: tuple[int, ...], notes: int, error: int, reject: int) -> DispenserResult:
         """At most `notes` of what was asked leave when there is an error; the account tells the truth unless the error says it may not."""
@@ -200,7 +194,7 @@ class Wires(RuleBasedStateMachine):
             case c.MakePinBlock():
                 self.feed(e.PinBlockMade(n, PinBlock("iso9564-4", Secret(BLOCK), "KSN")))
             case c.PrepareDispense():
-                self.feed(e.DispenserPrepared(n, self.unit.prepare(command.quantities)))
+                self.feed(e.DispenserPrepared(n, self.unit.memory, FACTORY))
             case c.Dispense():
                 self.feed(e.NotesDispensed(n, self.unit.pay(self.open_transaction(), command.quantities, 0, 0, 0)))
             case c.AskLastStatus():

@@ -71,7 +71,7 @@ class OddService:
             raise DeviceFault("no", code=1, name="cassetteEmpty")
         elif deed == "print":
             print("a library that prints", flush=True)
-        return [DispenserPrepared(command.command_id, RESULT)]
+        return [DispenserPrepared(command.command_id, RESULT, (1, 2, 3, 4))]
 
 
 def main() -> None:

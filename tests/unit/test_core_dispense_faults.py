@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 from core_play import (
+    FACTORY,
     GOOD,
     ID,
     MEMORY_GONE,
@@ -14,6 +15,7 @@ from core_play import (
     TO_CARD_BACK,
     TO_DISPENSING,
     account,
+    answer,
     approved,
     arqc,
     config,
@@ -25,8 +27,10 @@ from core_play import (
     lost,
     play,
     recorded,
+    recovered_from,
     tc,
     time_out,
+    told,
 )
 
 from terminal.core import commands as c
@@ -169,15 +173,18 @@ def test_the_answer_is_lost_and_last_status_knows() -> None:
     assert len(story.dispenses()) == 1
 
 
-@pytest.mark.parametrize("how", [("linkError", "linkError"), ("workerLost", e.NOT_SENT)])
-def test_the_command_never_arrived(how: tuple[str, str]) -> None:
-    """The line failed before anything was sent, or there was no worker to take the command; and LAST STATUS has not changed."""
+@pytest.mark.parametrize("how", [("linkError", "linkError"), ("protocolError", "protocolError"), ("workerLost", e.NOT_SENT)])
+def test_the_command_was_never_sent(how: tuple[str, str]) -> None:
+    """The line failed before anything was sent, or there was no worker to take the command: whatever LAST STATUS says is not of it."""
     story = paying()
     kind, name = how
-    assert story >> failed(Device.DISPENSER, name, kind) << [c.AskLastStatus, Phase.RESOLVING]
-    assert story >> last_status(NOTHING_BEFORE) << [recorded("transactionSettled", advice="FAIL"), Phase.FAILED]
+    assert (
+        story
+        >> failed(Device.DISPENSER, name, kind)
+        << [recorded("transactionSettled", advice="FAIL"), c.InitialiseDispenser, Phase.FAILED]
+    )
     assert story.state.units == config().units
-    assert story >> time_out << [Phase.IDLE]
+    assert story >> initialised >> time_out << [Phase.IDLE]
 
 
 SENT = [
@@ -213,11 +220,26 @@ def test_last_status_proves_nothing(says: object) -> None:
 def test_a_baseline_that_looks_like_this_dispense_proves_nothing() -> None:
     same = account(2, 0, 0, 0)
     story = (
-        idle() >> TO_BANK[:-2] >> (lambda state: e.DispenserPrepared(state.pending[Device.DISPENSER.value], same)) >> arqc >> approved >> tc
+        idle()
+        >> TO_BANK[:-2]
+        >> (lambda state: e.DispenserPrepared(state.pending[Device.DISPENSER.value], same, FACTORY))
+        >> arqc
+        >> approved
+        >> tc
     )
     story >> e.CardRemoved() >> lost(Device.DISPENSER) >> e.DeviceLost(Device.DISPENSER, "x") >> e.DeviceOnline(Device.DISPENSER)
     story.since = []
     assert story >> last_status(same) << [recorded("dispenseUnknown", "transactionSettled", advice="DOBT"), Phase.FAILED]
+
+
+def test_last_status_is_read_with_the_cassettes_that_stood_there() -> None:
+    """What the unit counted belongs to the places of then; it is in the journal, and asked for again after a restart."""
+    exchanged = answer(e.DispenserPrepared, baseline=NOTHING_BEFORE, cassettes=(2, 1, 3, 4))
+    story = idle() >> TO_BANK[:-2] >> exchanged >> arqc >> approved >> tc >> e.CardRemoved() >> lost(Device.DISPENSER)
+    story.since = []
+    assert story >> e.DeviceOnline(Device.DISPENSER) << [told(c.AskLastStatus, cassettes=(2, 1, 3, 4)), Phase.RESOLVING]
+    found = recovered_from(story.journal).open_dispense
+    assert found is not None and found.cassettes == (2, 1, 3, 4)
 
 
 def test_the_worker_is_asked_at_once_when_it_lives() -> None:

@@ -18,6 +18,7 @@ from core_play import (
     CARD,
     CREDIT,
     DEBIT,
+    FACTORY,
     GOOD,
     MEMORY_GONE,
     NOTHING_BEFORE,
@@ -89,7 +90,7 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
         e.FaceEnrolled(n, decision, Secret(TEMPLATE if decision == "accepted" else ""), FaceEvidence())
         for decision in ("accepted", "noFace")
     ],
-    e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, NOTHING_BEFORE)],
+    e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, NOTHING_BEFORE, FACTORY)],
     e.NotesDispensed: lambda n: [e.NotesDispensed(n, result) for result in (account(1, 0, 0, 0), GOOD, EMPTY, JAM, UNCERTAIN, MEMORY_GONE)],
     e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, NOTHING_BEFORE, MEMORY_GONE, JAM)],
     e.DispenserInitialised: lambda n: [e.DispenserInitialised(n, fault) for fault in ("", "jamExit")],

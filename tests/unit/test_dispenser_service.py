@@ -1,4 +1,4 @@
-"""What the dispenser's answer means when a cassette was taken out while it moved notes (docs/decisions/0035)."""
+"""What the dispenser's answer means when a cassette was taken out, or stands elsewhere, since it moved notes (docs/decisions/0035, 0038)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,14 @@ def test_notes_of_a_cassette_that_nobody_knows_prove_nothing(seen: tuple[int, in
 
 
 def test_an_unknown_one_that_gave_nothing_says_nothing() -> None:
-    found = result_of(answer((1, 0, 1), (0, 0, 0), (0, 0, 3), (0, 0, 4)), "dispense", (0, 0, 0, 0))
+    found = result_of(answer((1, 0, 1), (0, 0, 0), (0, 0, 3), (0, 0, 4)), "dispense", (1, 0, 3, 4))
     assert counts(found)[0] == (1, 0) and not uncertain(found)
+
+
+def test_notes_of_a_place_where_another_cassette_stands_now_prove_nothing() -> None:
+    """Two were exchanged before anybody asked: the counts are of the places, and whose notes they were the unit does not say."""
+    found = result_of(answer((1, 0, 2), (2, 0, 1), (3, 0, 3), (0, 0, 4)), "dispense", (1, 2, 3, 4))
+    assert counts(found) == [(0, 0), (0, 0), (3, 0), (0, 0)] and found.missing == 3 and uncertain(found)
 
 
 def test_the_command_keeps_its_name() -> None:

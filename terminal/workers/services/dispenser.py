@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from drivers.devices.puloon_lcdm4000 import PuloonLcdm4000
 from drivers.errors import DeviceFault, LinkError, LinkTimeout, OutcomeUnknown, ProtocolError
 from drivers.protocols.puloon_messages import Command, ErrorCode, MovementResult, Status
 from drivers.transports.base import Clock, Deadline, MonotonicClock
-from terminal.core.cash import DispenserResult, UnitResult, possible
+from terminal.core.cash import DispenserResult, UnitResult
 from terminal.core.commands import AskLastStatus, CheckDispenser, DeviceCommand, Dispense, InitialiseDispenser, PrepareDispense
 from terminal.core.events import (
     CommandFailed,
@@ -94,9 +93,9 @@ class DispenserService:
             case Dispense():
                 return self._dispense(command, deadline)
             case PrepareDispense(command_id=number, quantities=quantities):
-                return DispenserPrepared(number, self._prepare(quantities, deadline))
-            case AskLastStatus(command_id=number):
-                return LastStatusRead(number, self._ask_until_it_answers(deadline))
+                return self._prepare(number, quantities, deadline)
+            case AskLastStatus(command_id=number, cassettes=cassettes):
+                return LastStatusRead(number, self._ask_until_it_answers(cassettes, deadline))
             case InitialiseDispenser(command_id=number):
                 return DispenserInitialised(number, self._initialise(deadline))
             case CheckDispenser(command_id=number):
@@ -112,27 +111,22 @@ class DispenserService:
             return CommandFailed(command.command_id, self.device, "outcomeUnknown", heard)
         return NotesDispensed(command.command_id, result_of(result, "dispense", self._types))
 
-    def _prepare(self, quantities: tuple[int, ...], deadline: Deadline) -> DispenserResult:
-        """The baseline against which a lost answer will be judged; made distinguishable when it could be this dispense's own account."""
+    def _prepare(self, number: int, quantities: tuple[int, ...], deadline: Deadline) -> DispenserPrepared:
+        """The baseline against which a lost answer will be judged, and the cassettes whose notes its counts will be."""
         status = self._status(deadline)
         fault = fault_of(status) or missing_cassette(status, quantities)
         if fault:
             self._fault = fault
             raise DeviceFault(f"the dispenser cannot pay: {fault}", code=status.error.code, name=fault)
-        baseline = self._last_status(deadline)
-        if possible(baseline, quantities):
-            # it moves nothing: refused or unanswered, the baseline stays what LAST STATUS says now, and a lost answer may stay in doubt
-            with contextlib.suppress(DeviceFault, OutcomeUnknown):
-                self._unit.test_dispense_nothing(deadline)
-            baseline = self._last_status(deadline)
-        return baseline
+        cassettes = tuple(cassette.type for cassette in status.cassettes)
+        return DispenserPrepared(number, self._last_status(cassettes, deadline), cassettes)
 
-    def _ask_until_it_answers(self, deadline: Deadline) -> DispenserResult:
+    def _ask_until_it_answers(self, cassettes: Sequence[int], deadline: Deadline) -> DispenserResult:
         """While it moves notes the unit is silent; reading moves nothing and may be repeated."""
         while True:
             try:
                 self._status(deadline.sooner(STATUS_S))
-                return self._last_status(deadline.sooner(STATUS_S))
+                return self._last_status(cassettes, deadline.sooner(STATUS_S))
             except (LinkTimeout, ProtocolError):  # a dead port is a LinkError: out with it, so that it is opened anew
                 if deadline.expired:
                     raise
@@ -152,10 +146,10 @@ class DispenserService:
             self._types[position] = cassette.type or self._types[position]
         return status
 
-    def _last_status(self, deadline: Deadline) -> DispenserResult:
+    def _last_status(self, cassettes: Sequence[int], deadline: Deadline) -> DispenserResult:
         last = self._unit.last_status(deadline)
         names: Mapping[int, str] = {int(command): name for command, name in COMMANDS.items()}
-        return result_of(last, names.get(last.last_command, "none"), self._types)
+        return result_of(last, names.get(last.last_command, "none"), cassettes)
 
     def _looked(self) -> list[Event]:
         self._next_look = self._clock.now() + (WATCH_FAULT_S if self._fault else WATCH_S)
@@ -199,18 +193,18 @@ def four(quantities: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def result_of(result: MovementResult, command: str, types: Sequence[int]) -> DispenserResult:
-    """The answer is by position; units are by cassette type. `types`: what was last seen at each position, 0 when nothing was.
+    """The answer is by position; units are by cassette type. `types`: what stood at each position before, 0 when nothing did.
 
-    A cassette that was taken out meanwhile comes without its type (0): it is the one that was seen at its place, unless that one now stands
-    elsewhere. Notes of one that nobody knows are missing: then the account proves nothing (docs/decisions/0035).
+    A cassette that was taken out meanwhile comes without its type (0): it is the one that stood at its place, unless that one now stands
+    elsewhere. Notes of a place where another one stands now are missing: then the account proves nothing (docs/decisions/0035, 0038).
     """
     presented, rejected, unknown = [0] * 4, [0] * 4, 0
     moved = {cassette.type for cassette, before in zip(result.cassettes, types, strict=True) if cassette.type != before}
     for cassette, before in zip(result.cassettes, types, strict=True):
-        kind = cassette.type or (before if before not in moved else 0)
-        if 1 <= kind <= 4:
-            presented[kind - 1] += cassette.exit
-            rejected[kind - 1] += cassette.reject
+        there = cassette.type == before or (cassette.type == 0 and before not in moved)
+        if there and 1 <= before <= 4:
+            presented[before - 1] += cassette.exit
+            rejected[before - 1] += cassette.reject
         else:
             unknown += cassette.exit + cassette.reject
     units = tuple(UnitResult(p, r) for p, r in zip(presented, rejected, strict=True))

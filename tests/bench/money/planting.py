@@ -15,7 +15,7 @@ from terminal.adapters.store_file import StoreFailed
 from terminal.agent import Agent
 from terminal.core import authorising, cash, paying, service, settling
 from terminal.core import commands as c
-from terminal.core.cash import DispenserResult, Outcome, UnitResult
+from terminal.core.cash import DispenserResult, UnitResult
 from terminal.core.model import Phase
 from terminal.core.steps import goto
 from terminal.workers.services import dispenser as dispenser_service
@@ -159,31 +159,40 @@ def time_out_is_failure(digs: Digs) -> None:
 
     def on_time_out(state: Any, event: Any) -> Any:
         state, settled = settling.settle_not_executed(state, service.open_dispense_of(state))
-        return service.after_settling(state, None, None, settled)  # type: ignore[arg-type]
+        return service.tell_customer(state, None, settled) if state.phase is not Phase.RECOVERING else service.rest(state, settled)
 
     instead(digs, shipped, on_time_out)
 
 
 @mutant("noBaseline", "LAST STATUS shows a dispense, so it is this one", "debitedIsPresented")
 def no_baseline(digs: Digs) -> None:
-    def judge(result: Any, baseline: Any, quantities: Any, *, heard: bool) -> Outcome:
-        if result is None or not cash.possible(result, quantities) or cash.uncertain(result):
-            return Outcome.UNKNOWN if result is None or result.command == "none" else Outcome.NOT_EXECUTED
-        return Outcome.KNOWN
+    def proves(result: Any, baseline: Any, quantities: Any) -> bool:
+        return cash.possible(result, quantities) and not cash.uncertain(result)
 
-    instead(digs, cash.judge, judge)
+    instead(digs, cash.proves, proves)
+
+
+def _last_status(digs: Digs, not_executed: Any) -> None:
+    shipped = service.on_last_status
+
+    def on_last_status(state: Any, event: Any) -> Any:
+        dispense = service.open_dispense_of(state)
+        if not not_executed(event.result, dispense):
+            return shipped(state, event)
+        state, settled = settling.settle_not_executed(state, dispense)
+        return service.rest(state, settled) if state.phase is Phase.RECOVERING else service.tell_customer(state, None, settled)
+
+    instead(digs, shipped, on_last_status)
 
 
 @mutant("unchangedIsProof", "LAST STATUS is as before, so nothing happened, whoever may have heard the command", "debitedIsPresented")
 def unchanged_is_proof(digs: Digs) -> None:
-    shipped = cash.judge
+    _last_status(digs, lambda result, dispense: result == dispense.baseline or result.command == "none")
 
-    def judge(result: Any, baseline: Any, quantities: Any, *, heard: bool) -> Outcome:
-        if result is not None and (result == baseline or result.command == "none"):
-            return Outcome.NOT_EXECUTED
-        return shipped(result, baseline, quantities, heard=heard)
 
-    instead(digs, shipped, judge)
+@mutant("impossibleIsProof", "LAST STATUS speaks of another dispense, so this one did not run", "debitedIsPresented")
+def impossible_is_proof(digs: Digs) -> None:
+    _last_status(digs, lambda result, dispense: result.command != "none" and not cash.possible(result, dispense.quantities))
 
 
 @mutant("believeEveryCount", "the unit's counts are right, also after a note stood in the exit", "debitedIsPresented")
