@@ -78,6 +78,15 @@ def insert_cassette(device: Dispenser, now: float, unit: int, type: int | None =
     return {**result, "present": True}
 
 
+def exchange_cassettes(device: Dispenser, now: float, unit: int, other: int) -> Any:
+    """Two cassettes, pulled out and pushed in again, each in the other's place."""
+    slots = _slot(unit), _slot(other)
+    if device.busy:
+        raise ValueError("the dispenser is moving: its cassettes are locked")
+    device.mechanics.exchange(*slots)
+    return None
+
+
 def reject_bin(device: Dispenser, now: float, present: bool | None = None, empty: bool = False) -> Any:
     """Pull it out, push it in, empty it. Answers how many notes were taken out of it."""
     if present is not None:
@@ -193,6 +202,7 @@ VERBS: dict[str, Callable[..., Any]] = {
         set_cassette,
         remove_cassette,
         insert_cassette,
+        exchange_cassettes,
         reject_bin,
         double_note,
         foreign_note,

@@ -198,6 +198,17 @@ class Mechanics:
         cassette.initial += count - cassette.remaining
         cassette.remaining = count
 
+    def exchange(self, slot: int, other: int) -> None:
+        """Two cassettes change places. What is written down by slot goes with them: it is of the cassette."""
+        self.cassettes[slot], self.cassettes[other] = self.cassettes[other], self.cassettes[slot]
+        for counted in (self.reject_bin, self.taken, self.by_hand):
+            counted[slot], counted[other] = counted[other], counted[slot]
+        places = {slot: other, other: slot}
+        for note in self.path:
+            note.cassette = places.get(note.cassette, note.cassette)
+        for slots in (self.outlet, self.foreign):
+            slots[:] = [places.get(one, one) for one in slots]
+
     def take_notes(self, *, from_exit: bool = False) -> list[int]:
         """The customer takes what lies in the outlet, and what stands in the EXIT slot when `from_exit`. Slots, in order."""
         notes, self.outlet = self.outlet, []

@@ -166,6 +166,7 @@ STEPS = st.one_of(
     st.tuples(st.just("take_notes"), st.fixed_dictionaries({"from_exit": st.booleans()})),
     st.tuples(st.just("set_cassette"), st.fixed_dictionaries({"unit": st.integers(1, 4), "count": st.integers(0, 30)})),
     st.tuples(st.just("remove_cassette"), st.fixed_dictionaries({"unit": st.integers(1, 4)})),
+    st.tuples(st.just("exchange_cassettes"), st.fixed_dictionaries({"unit": st.integers(1, 4), "other": st.integers(1, 4)})),
     st.tuples(st.just("insert_cassette"), st.fixed_dictionaries({"unit": st.integers(1, 4), "type": st.integers(1, 4)})),
     st.tuples(st.just("reject_bin"), st.fixed_dictionaries({"present": st.booleans(), "empty": st.booleans()})),
     st.tuples(st.just("power"), st.fixed_dictionaries({"cut_after_notes": st.integers(0, 4), "at": st.sampled_from((None, *CUT_PLACES))})),

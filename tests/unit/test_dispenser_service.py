@@ -1,4 +1,4 @@
-"""What the dispenser's answer means when a cassette was taken out, or stands elsewhere, since it moved notes (docs/decisions/0035, 0038)."""
+"""What the dispenser's answer means when a cassette was taken out or stands elsewhere since it moved notes (docs/decisions/0035, 0038)."""
 
 from __future__ import annotations
 

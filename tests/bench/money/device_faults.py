@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from money.kinds import AWAY, COUNTERS, DOUBT, FAULT, LONG_AWAY, Effect, Strike, kind
+from money.kinds import AWAY, COUNTERS, DOUBT, FAULT, LONG_AWAY, LOST, Effect, Strike, kind
 from money.lines import WIRE_FAULTS, WireFault
 from simulators.devices.dispenser_faults import KINDS as ANSWER_FAULTS
 from simulators.devices.dispenser_physics import JAM_ERRORS
@@ -36,7 +36,8 @@ for _device, _weight in (("cashDispenser", 1.0), ("pinPad", 0.25), ("printer", 0
     for _direction in ("toDevice", "toHost"):
         for _fault in WIRE_FAULTS:
             _choices = {"seconds": (0.5, 2.0, 12.0)} if _fault in ("delay", "swallow") else {}
-            _leads = (DOUBT,) if _device == "cashDispenser" and _direction == "toDevice" and _fault in NOT_HEARD else ()
+            _doubt = DOUBT if _direction == "toDevice" and _fault in NOT_HEARD else LOST
+            _leads = (_doubt,) if _device == "cashDispenser" else ()
             kind(f"wire/{_device}/{_direction}/{_fault}", _weight * 0.4, *_leads, **_choices)(_wire(_fault, _device, _direction))
 
 # --- the dispenser
@@ -60,7 +61,7 @@ for _fault in ANSWER_FAULTS:
         _more["seconds"] = (5.0, 0.7, 30.0)
     if _fault == "flood_before_reply":
         _more["size"] = (1000, 40, 70_000)
-    kind(f"dispenser/{_fault}", 0.6, *((DOUBT,) if _fault in NO_WORD else ()), **_more)(_answer(_fault))
+    kind(f"dispenser/{_fault}", 0.6, DOUBT if _fault in NO_WORD else LOST, **_more)(_answer(_fault))
 
 
 @kind("dispenser/powerOff", 1.5, DOUBT, FAULT, seconds=LONG_AWAY)
@@ -126,6 +127,20 @@ def cassette_removed(world: World, unit: int, seconds: float) -> Effect:
         world.dispenser_line.hand("remove_cassette", unit=unit)
     world.time.later(seconds, lambda: world.cassette_back(unit))
     return present
+
+
+@kind("dispenser/cassettesExchanged", 0.7, DOUBT, unit=(1, 2), other=(2, 1, 3, 4))
+def cassettes_exchanged(world: World, unit: int, other: int) -> Effect:
+    """Somebody opens the safe and puts two cassettes in each other's place. They stay there."""
+    if unit == other or world.dispenser.busy:
+        return False
+    on_path = {id(note) for note in world.dispenser.mechanics.path}
+    world.dispenser_line.hand("exchange_cassettes", unit=unit, other=other)
+    places = {unit - 1: other - 1, other - 1: unit - 1}
+    for stray in world.strays:
+        if id(stray) not in on_path:
+            stray.cassette = places.get(stray.cassette, stray.cassette)
+    return True
 
 
 @kind("dispenser/wrongNote", 0.7, COUNTERS, unit=(2, 1, 3))

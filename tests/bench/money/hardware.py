@@ -27,6 +27,14 @@ class Payout:
     transaction_id: str
     asked: tuple[int, ...]
     notes: Counter[int] = field(default_factory=Counter)
+    account: Counts | None = None
+    before: Counts | None = None
+    """What the unit counts of it, and what it had counted of the movement before."""
+
+    @property
+    def as_before(self) -> bool:
+        """Nobody who asks afterwards can tell it from the one before."""
+        return self.account is not None and self.account == self.before
 
     @property
     def minor(self) -> int:
@@ -60,10 +68,11 @@ class WitnessedDispenser(Dispenser):
         super()._finish(counts, at)
 
     def _start(self, code: int, data: bytes, at: float) -> bool:
+        before = self.last
         started = super()._start(code, data, at)
         if started and code == wire.DISPENSE:
             asked = tuple(byte - 0x20 for byte in data[:4])
-            self.payouts.append(Payout(at, self._intent(), asked))
+            self.payouts.append(Payout(at, self._intent(), asked, account=self.last, before=before))
         return started
 
     def _step(self, moment: float) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from money.ending import excused
-from money.kinds import COUNTERS
+from money.kinds import COUNTERS, DOUBT, LOST
 from money.world import World
 from terminal.adapters.journal import JournalEntry
 from terminal.core.cash import Accuracy
@@ -51,7 +51,7 @@ def judge(world: World) -> list[Wrong]:
         *_journal(world, entries, books, paid),
         *_bank(world, books, entries),
         *_serves(world),
-        *_caution(world),
+        *_caution(world, entries),
         *_secrets(world, entries),
     ]
 
@@ -181,14 +181,19 @@ def _serves(world: World) -> Iterator[Wrong]:
         yield "servesAgain", "a dispense is still open"
 
 
-def _caution(world: World) -> Iterator[Wrong]:
+def _caution(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:
     """A terminal that latches for no reason is safe, and useless: only what was felt of faults that may lead there excuses it."""
     latch, felt = world.state.latch, ", ".join(sorted(set(world.effects))) or "nothing"
-    if latch is not None and latch.reason not in world.excuses:
+    excuses = set(world.excuses)
+    if LOST in excuses:
+        doubted = {entry.transaction_id for entry in entries if entry.kind == "dispenseUnknown"}
+        if any(payout.as_before and payout.transaction_id in doubted for payout in world.payouts):
+            excuses |= {DOUBT, COUNTERS}
+    if latch is not None and latch.reason not in excuses:
         yield "noDoubtWithoutReason", f"latched ({latch.reason}), and what struck was {felt}"
-    doubted = [unit.unit for unit in world.state.units if unit.accuracy is not Accuracy.ACCURATE]
-    if doubted and COUNTERS not in world.excuses:
-        yield "accurateWherePossible", f"unit {', '.join(doubted)} says inaccurate, and what struck was {felt}"
+    inaccurate = [unit.unit for unit in world.state.units if unit.accuracy is not Accuracy.ACCURATE]
+    if inaccurate and COUNTERS not in excuses:
+        yield "accurateWherePossible", f"unit {', '.join(inaccurate)} says inaccurate, and what struck was {felt}"
 
 
 def _secrets(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:

@@ -11,9 +11,9 @@ Arguments = dict[str, Any]
 Effect = bool | Callable[[], bool] | None
 """What came of a strike: nothing (False); a question to be asked later, when it only lies in wait; otherwise it had an effect."""
 Strike = Callable[..., Effect]
-DOUBT, FAULT, COUNTERS, WHILE_OPEN = "outcomeUnknown", "dispenserFault", "counters", "whileOpen"
+DOUBT, FAULT, COUNTERS, LOST, WHILE_OPEN = "outcomeUnknown", "dispenserFault", "counters", "lostAnswer", "whileOpen"
 """What a fault may lead to: the two latches, and counters that say they are inaccurate (which a doubt brings with it); `WHILE_OPEN`: only
-when it struck between a dispense's intent and its end."""
+when it struck between a dispense's intent and its end. `LOST`: a doubt, but only about a dispense that ended exactly as the one before."""
 
 
 @dataclass(frozen=True, slots=True)

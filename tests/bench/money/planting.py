@@ -256,6 +256,18 @@ def units_by_position(digs: Digs) -> None:
     instead(digs, dispenser_service.result_of, result_of)
 
 
+@mutant(
+    "typesOfNow", "what the unit counted is of the cassettes that stand there when it is asked", "debitedIsPresented", "countersAreTrue"
+)
+def types_of_now(digs: Digs) -> None:
+    shipped = dispenser_service.result_of
+
+    def result_of(result: Any, command: str, types: Any) -> DispenserResult:
+        return shipped(result, command, [cassette.type or before for cassette, before in zip(result.cassettes, types, strict=True)])
+
+    instead(digs, shipped, result_of)
+
+
 @mutant("countersFromConfiguration", "the configuration says what is in the cassettes, also after a restart", "countersAreTrue")
 def counters_from_configuration(digs: Digs) -> None:
     shipped = service.on_started

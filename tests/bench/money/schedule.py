@@ -100,6 +100,12 @@ DARK_AND_ALONE = (
     Fault("send>AskLastStatus#1", "process/cashDispenser"),
 )
 """No power for longer than a terminal asks, and the worker that asks dies: of two faults at random that is one in a hundred thousand."""
+EXCHANGED = (
+    Fault("t=0.0", "dispenser/jam", (("after_notes", 1), ("where", "chk"))),
+    Fault("send>Dispense#1", "process/agent", (("seconds", 30.0),)),
+    Fault("event Started#2", "dispenser/cassettesExchanged", (("other", 2), ("unit", 1))),
+)
+"""Paid in part, nobody heard the answer, and when somebody asks the cassettes stand elsewhere."""
 DELICATE = (
     *("journal<dispenseIntended", "journal>dispenseIntended", "send<Dispense", "send>Dispense", "note", "note", "note"),
     *(
@@ -204,7 +210,7 @@ class Draw:
         return f"t={self.chance.uniform(0.0, 30.0 * customers):.3f}"
 
 
-ON_THE_WAY = ("broker/", "bank/ackSilent", "bank/crash", "bank/down", "bank/stops")
+ON_THE_WAY = ("broker/", "bank/ackSilent", "bank/crash", "bank/down", "bank/hangs")
 """What delays or loses messages matters most when the next customer's come behind them."""
 
 
@@ -241,6 +247,9 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         faults.append(drawing.face_fault())
     if Random(f"dark/{seed}").random() < 0.01:
         faults += DARK_AND_ALONE
+    if Random(f"exchanged/{seed}").random() < 0.01:
+        faults += EXCHANGED
+        customers = (replace(customers[0], amount_minor=38_000), *customers[1:])
     return Schedule(
         seed,
         customers,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from money.device_faults import dispenser_power
-from money.kinds import AWAY, DOUBT, WHILE_OPEN, Effect, Strike, kind
+from money.kinds import AWAY, DOUBT, LOST, WHILE_OPEN, Effect, Strike, kind
 from money.stops import stop_agent, stop_child, until_continued
 from simulators.broker.memory import BrokerFault
 from terminal.core.model import Device
@@ -67,7 +67,7 @@ def agent_dies(world: World, seconds: float) -> Effect:
     return alive
 
 
-@kind("process/agentHangs", 1.0, seconds=(12.0, 2.0, 40.0))
+@kind("process/agentHangs", 1.0, LOST, seconds=(12.0, 2.0, 40.0))
 def agent_hangs(world: World, seconds: float) -> Effect:
     return stop_agent(world, seconds)
 
