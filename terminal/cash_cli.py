@@ -37,8 +37,9 @@ def settle_doubt(config: Config, transaction_id: str, presented_minor: int, by: 
         if state.latch.transaction_id != transaction_id:
             raise ConfigError(f"the transaction in doubt is {state.latch.transaction_id}, not {transaction_id}")
         requested_minor = _requested_minor(store, transaction_id)
-        if not 0 <= presented_minor <= requested_minor or presented_minor % 100:
-            raise ConfigError(f"--presented-minor must be whole currency units from 0 to {requested_minor}")
+        most = max(requested_minor, state.config.max_notes * max(unit.denomination_minor for unit in state.config.units))
+        if not 0 <= presented_minor <= most or presented_minor % 100:  # more than was asked for may have left: that is one of the doubts
+            raise ConfigError(f"--presented-minor must be whole currency units from 0 to {most}")
         return reconcile(state, requested_minor, presented_minor, by)
 
     return _with_state(config, change, opened)
@@ -49,11 +50,11 @@ def release_dispenser(config: Config, by: str, opened: Opened = open_store) -> i
     return _with_state(config, lambda state, _: release(state, by), opened)
 
 
-def exchange_unit(config: Config, unit: str, count: int, by: str) -> int:
+def exchange_unit(config: Config, unit: str, count: int, by: str, opened: Opened = open_store) -> int:
     """A cassette was replaced by one with that many counted notes."""
     if not 0 <= count <= MOST_NOTES:
         raise ConfigError(f"--count must be 0 to {MOST_NOTES}")
-    return _with_state(config, lambda state, _: exchange(state, unit, count, by))
+    return _with_state(config, lambda state, _: exchange(state, unit, count, by), opened)
 
 
 def _with_state(config: Config, change: Change | None, opened: Opened = open_store) -> int:

@@ -208,7 +208,6 @@ class Transaction:
     balance_minor: int | None = None
     presented: tuple[int, ...] = ()
     settled: bool = False
-    in_doubt: bool = False
 
     @property
     def ready_to_ask(self) -> bool:

@@ -125,8 +125,9 @@ def _settled(
     card_data: str,
     advise: bool,
 ) -> tuple[State, Record]:
-    words = {0: "NONE", requested_minor: "FULL"}
-    presented = None if presented_minor is None else words.get(presented_minor, "PART")
+    presented = None
+    if presented_minor is not None and presented_minor <= requested_minor:  # there is no word for more than was asked for
+        presented = {0: "NONE", requested_minor: "FULL"}.get(presented_minor, "PART")
     advice: dict[str, Any] = {
         "transactionId": transaction_id,
         "transactionStatus": status,

@@ -75,7 +75,6 @@ class MemoryChild:
         self._on_line = on_line
         self._generation = generation
         self._told = False
-        self._release: Callable[[], None] = lambda: None
         self.pipe = MemoryPipe(schedule, self._say)
         self.task = schedule.spawn(name, lambda: self._main(program), self._end)
 
@@ -93,13 +92,8 @@ class MemoryChild:
     def _end(self) -> None:
         if not self._told:
             self._told = True
-            self._release()
             if not self.pipe.closed:
                 self._on_line(self._generation, None)
-
-    def on_death(self, release: Callable[[], None]) -> None:
-        """What the operating system takes back."""
-        self._release = release
 
     def send(self, line: bytes) -> bool:
         if self.task.done or self.task.dead:

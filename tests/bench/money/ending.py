@@ -133,8 +133,15 @@ def _payable(world: World) -> bool:
         if entry.kind == "dispenseIntended":
             intended[entry.transaction_id] = entry.data["quantities"]
         elif entry.kind == "dispenseUnknown":
-            held = [there - asked for there, asked in zip(held, intended[entry.transaction_id], strict=True)]
+            left = _left_by(world, entry.transaction_id)
+            asked = intended[entry.transaction_id]
+            held = [max(0, there + gone - wanted) for there, gone, wanted in zip(held, left, asked, strict=True)]
     return any(_makes(amount, DENOMINATIONS, held, state.config.max_notes) for amount in state.config.presets_minor)
+
+
+def _left_by(world: World, transaction_id: str | None) -> list[int]:
+    """Notes of it that really left, by cassette type: they are not to be taken off twice."""
+    return [sum(payout.notes[kind] for payout in world.payouts if payout.transaction_id == transaction_id) for kind in range(4)]
 
 
 def _makes(amount_minor: int, denominations: Sequence[int], held: Sequence[int], notes: int) -> bool:

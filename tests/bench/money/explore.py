@@ -4,8 +4,9 @@ A cell is (kind of fault, moment). The moments are the points of one undisturbed
 strikes a world that was undisturbed until then, so each cell is certain to be reached. Of a pair the first has a number, and the second the
 nth of a name, so that it stands for the same moment after whatever the first has changed; where that moment never comes it does not strike.
 
-One withdrawal is of one kind of notes, from cassettes at their usual places. What befalls the dispenser is therefore tried once more, with
-all arguments that it may have, around a dispense of four kinds from cassettes that have changed places.
+One withdrawal is of one kind of notes, from cassettes at their usual places, and the unit's memory ends with its power. What befalls the
+dispenser is therefore tried once more, with all arguments that it may have (but for how long it lasts), around a dispense of four kinds
+from cassettes that have changed places; and what may cost the answer around the second of two equal dispenses, with each kind of memory.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from money.kinds import KINDS
 from money.play import play
 from money.pool import Bar, Tally, chunks, on_all_cores, run_schedules, setting
 from money.schedule import Customer, Fault, Schedule
+from simulators.devices.dispenser import SURVIVES
 
 CUSTOMER = Customer(card="static", pins=("112233",), amount_minor=30_000, pace_s=0.2, card_after_s=0.4, receipt=True)
 MIXED = replace(CUSTOMER, amount_minor=38_000)
@@ -34,21 +36,32 @@ PAIR_KINDS = (
     *("wire/cashDispenser/toHost/swallow", "dispenser/powerOff", "dispenser/powerCutInMovement", "dispenser/jam", "dispenser/doubleNote"),
     *("dispenser/wrongNote", "dispenser/drop_reply", "dispenser/delay_reply", "dispenser/previous_reply", "dispenser/nak", "broker/crash"),
 )
+AGAIN_KINDS = (
+    *("process/agent", "process/cashDispenser", "machine/powerCut", "disk/refuses", "wire/cashDispenser/toDevice/lose"),
+    *("wire/cashDispenser/toHost/lose", "dispenser/powerOff", "dispenser/powerCutInMovement", "dispenser/jam", "dispenser/drop_reply"),
+)
+"""What may cost the answer, or the dispense itself."""
+WITHOUT_POWER = ("dispenser/powerOff", "dispenser/powerCutInMovement")
 FIRST, LAST = "event CardRemoved", "show takeCash"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`first` (and `second`): kind and number of the point. `mixed`: the arguments, in a dispense of four kinds of notes."""
+    """`first` (and `second`): kind and number of the point. `mixed`: the arguments, in a dispense of four kinds of notes. `again`: in the
+    second of two equal withdrawals."""
 
     first: tuple[str, int | str]
     second: tuple[str, int | str] | None = None
     mixed: tuple[tuple[str, Any], ...] | None = None
+    survives: str = "reset"
+    again: bool = False
 
     def schedule(self, number: int) -> Schedule:
         if self.mixed is not None:
             kind, at = self.first
-            return Schedule(number, (MIXED,), (Fault(at, kind, self.mixed),), swapped=True, whole=False)
+            fault = Fault(at, kind, self.mixed)
+            customers = (MIXED, MIXED) if self.again else (MIXED,)
+            return Schedule(number, customers, (fault,), survives=self.survives, swapped=True, whole=False)
         cells = [self.first] if self.second is None else [self.first, self.second]
         faults = tuple(Fault(at, kind, tuple(sorted(KINDS[kind].usual().items()))) for kind, at in cells)
         return Schedule(number, (CUSTOMER,), faults, whole=False)
@@ -56,12 +69,13 @@ class Cell:
     def __str__(self) -> str:
         cells = [self.first] if self.second is None else [self.first, self.second]
         said = " and ".join(f"{kind} at {at}" for kind, at in cells)
-        return said if self.mixed is None else f"{said} {dict(self.mixed)}, four kinds of notes"
+        again = f", the second time, memory survives {self.survives}" if self.again else ""
+        return said if self.mixed is None else f"{said} {dict(self.mixed)}, four kinds of notes{again}"
 
 
-def steps(customer: Customer = CUSTOMER, *, swapped: bool = False) -> tuple[str, ...]:
-    """The points of the undisturbed withdrawal, up to the moment when everything is put right."""
-    outcome = play(Schedule(0, (customer,), swapped=swapped, whole=False), setting(), trail=True)
+def steps(*customers: Customer, swapped: bool = False) -> tuple[str, ...]:
+    """The points of undisturbed withdrawals (one of `CUSTOMER`), up to the moment when everything is put right."""
+    outcome = play(Schedule(0, customers or (CUSTOMER,), swapped=swapped, whole=False), setting(), trail=True)
     assert not outcome.wrong, outcome.wrong
     return outcome.points[: outcome.points_before_heal]
 
@@ -86,21 +100,48 @@ def singles(points: tuple[str, ...]) -> list[Cell]:
 
 
 def around_the_dispense(points: tuple[str, ...]) -> tuple[int, int]:
-    return len(points) - 1 - points[::-1].index(FIRST), points.index(LAST)
+    """Of the last of the customers."""
+    return last(points, FIRST), last(points, LAST)
+
+
+def last(points: tuple[str, ...], name: str) -> int:
+    return len(points) - 1 - points[::-1].index(name)
 
 
 def mixed() -> list[Cell]:
-    """The dispenser's own faults; how long something lasts is not varied."""
-    begin, end = around_the_dispense(points := steps(MIXED, swapped=True))
+    """The dispenser's own faults; how long something lasts is not varied. Those that take its power also with each kind of memory."""
+    points = steps(MIXED, swapped=True)
     return [
-        Cell((name, at), mixed=tuple(zip(sorted(choices), values, strict=True)))
-        for name, kind in KINDS.items()
+        Cell((name, at), mixed=arguments, survives=survives)
+        for name in KINDS
         if name.startswith("dispenser/")
-        for choices in [{argument: (of[:1] if argument == "seconds" else of) for argument, of in kind.choices.items()}]
-        for values in product(*(choices[argument] for argument in sorted(choices)))
-        for at in range(begin, end + 1)
-        if points[at] != points[at - 1] or points[at] == "note"
+        for survives in (SURVIVES if name in WITHOUT_POWER else ("reset",))
+        for arguments in _all_arguments(name)
+        for at in _moments(points)
     ]
+
+
+def again() -> list[Cell]:
+    """The unit's account of the dispense before is that of a dispense that could be this one's."""
+    points = steps(MIXED, MIXED, swapped=True)
+    return [
+        Cell((name, at), mixed=arguments, survives=survives, again=True)
+        for name in AGAIN_KINDS
+        for survives in SURVIVES
+        for arguments in _all_arguments(name)
+        for at in _moments(points)
+    ]
+
+
+def _all_arguments(name: str) -> list[tuple[tuple[str, Any], ...]]:
+    choices = {argument: (of[:1] if argument == "seconds" else of) for argument, of in KINDS[name].choices.items()}
+    return [tuple(zip(sorted(choices), values, strict=True)) for values in product(*(choices[argument] for argument in sorted(choices)))]
+
+
+def _moments(points: tuple[str, ...]) -> list[int]:
+    """Around the dispense; of moments of one name in a row only the first, but for notes."""
+    begin, end = around_the_dispense(points)
+    return [at for at in range(begin, end + 1) if points[at] != points[at - 1] or points[at] == "note"]
 
 
 def pairs(points: tuple[str, ...]) -> Iterator[Cell]:
@@ -138,19 +179,20 @@ def main(report: Path | None, *, pairs: bool) -> tuple[dict[str, Any], bool]:
         sys.stdout.write(f"NO EFFECT  {kind} struck {tally.struck[kind]} times and was never felt\n")
     figures |= {"struck": tally.by_number[1], "felt": tally.effects.total(), "never_felt": len(idle)}
     complete = tally.by_number[1] == len(cells) and not idle
-    notes = mixed()
-    of_four, wrong, _ = run(notes, "four kinds of notes")
-    figures |= {"mixed": len(notes), "mixed_run": of_four.schedules, "mixed_struck": of_four.by_number[1], "mixed_violations": len(wrong)}
-    complete = complete and of_four.by_number[1] == len(notes)
-    figures["violations"] += len(wrong)
+    for name, title, more_cells in (("mixed", "four kinds of notes", mixed()), ("again", "twice the same", again())):
+        found, wrong, _ = run(more_cells, title)
+        figures |= {name: len(more_cells), f"{name}_struck": found.by_number[1], f"{name}_violations": len(wrong)}
+        complete = complete and found.by_number[1] == len(more_cells)
+        figures["violations"] += len(wrong)
     if pairs:
         both = list(_pairs(points))
-        again, more, doubtful = run(both, "pairs around the dispense")
-        figures |= {"pairs": len(both), "pairs_run": again.schedules, "pair_violations": len(more), "pairs_latched": len(doubtful)}
-        figures["pairs_both_struck"] = again.by_number[2]
-        complete = complete and again.schedules == len(both)
+        of_two, more, doubtful = run(both, "pairs around the dispense")
+        figures |= {"pairs": len(both), "pairs_run": of_two.schedules, "pair_violations": len(more), "pairs_latched": len(doubtful)}
+        figures["pairs_both_struck"] = of_two.by_number[2]
+        at_once = sum(cell.second is not None and isinstance(cell.second[1], int) for cell in both)
+        complete = complete and of_two.by_number[2] >= at_once  # at one moment both strike, whatever the first does
         figures["violations"] += len(more)
-        tally.taken |= again.taken
+        tally.taken |= of_two.taken
     taken = coverage.pairs(tally.taken)
     figures |= {"state_event_taken": taken.taken, "state_events": taken.of}
     if report is not None:

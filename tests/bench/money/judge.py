@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from money.ending import excused
 from money.kinds import COUNTERS, DOUBT, LOST
@@ -86,16 +84,21 @@ def _notes(world: World) -> Iterator[Wrong]:
         world.dispenser.mechanics.check()
     except AssertionError as error:
         yield "notesConserved", str(error)
+    for kind, (unit, (gone, presented)) in enumerate(zip(world.state.units, out_of(world), strict=True)):
+        if unit.accuracy is not Accuracy.ACCURATE:
+            continue
+        before = world.exchanged.get(kind, (0, 0))
+        counted = unit.presented + unit.rejected + unit.unknown
+        if counted != gone - before[0] or unit.presented != presented - before[1]:
+            yield "countersAreTrue", f"unit {unit.unit} says accurate: {counted} of them out; {gone - before[0]} notes are gone from it"
+
+
+def out_of(world: World) -> list[tuple[int, int]]:
+    """By cassette type: notes that are gone from it, strays left out, and notes that left through the exit."""
     gone = world.dispenser.gone()
     for stray in world.strays:
         gone[world.dispenser.mechanics.cassettes[stray.cassette].type - 1] -= 1
-    presented = [sum(payout.notes[kind] for payout in world.payouts) for kind in range(4)]
-    for kind, unit in enumerate(world.state.units):
-        if unit.accuracy is not Accuracy.ACCURATE:
-            continue
-        counted = unit.presented + unit.rejected + unit.unknown
-        if counted != gone[kind] or unit.presented != presented[kind]:
-            yield "countersAreTrue", f"unit {unit.unit} says accurate: {counted} of them out; {gone[kind]} notes are gone from it"
+    return [(gone[kind], sum(payout.notes[kind] for payout in world.payouts)) for kind in range(4)]
 
 
 def _journal(world: World, entries: list[JournalEntry], books: dict[str, Book], paid: Counter[str]) -> Iterator[Wrong]:
@@ -205,20 +208,6 @@ def _secrets(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:
         "log": world.log(),
     }
     for where, text in texts.items():
-        if not any(secret in text for secret in world.secrets.texts):
-            continue
-        found = world.secrets.alone.search(text)
+        found = world.secrets.found_in(text)
         if found:
-            yield "nothingSecret", f"a {_what(found)} stands in a {where}"
-
-
-def _what(found: re.Match[str]) -> str:
-    return "card number" if len(found.group()) > 12 else "PIN"
-
-
-def summary(wrong: list[Wrong]) -> dict[str, Any]:
-    """Names with the first sentence of each."""
-    found: dict[str, Any] = {}
-    for name, sentence in wrong:
-        found.setdefault(name, sentence)
-    return found
+            yield "nothingSecret", f"a {found} stands in a {where}"

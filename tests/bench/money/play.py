@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from money.ending import rest
-from money.judge import Wrong, judge
+from money.judge import Wrong, judge, out_of
 from money.people import Person
 from money.schedule import Customer, Schedule
 from money.setting import Setting
 from money.world import World
 from terminal.adapters.store import Store
-from terminal.cash_cli import release_dispenser, settle_doubt
+from terminal.cash_cli import exchange_unit, release_dispenser, settle_doubt
 from terminal.config import Config, ConfigError
 from terminal.core import cash
+from terminal.core.cash import Accuracy
 from terminal.core.model import Latch, Phase
 
 PROBE_CARD, PROBE_PIN = "other-face", "135790"
@@ -66,15 +67,17 @@ def _course(world: World) -> Iterable[Wrong]:
     latch = world.state.latch if not wrong else None
     world.first_latch = latch.reason if latch else ""
     if latch is not None:
-        yield from _counted(world, latch)
-    elif not wrong and world.schedule.whole and world.state.phase is Phase.IDLE:
+        wrong = _counted(world, latch)
+        yield from wrong
+    if not wrong and (latch is not None or world.schedule.whole) and world.state.phase is Phase.IDLE:
         yield from _probe(world)
 
 
 def _counted(world: World, latch: Latch) -> list[Wrong]:
-    """A person counts the notes and tells the terminal; from then on everything agrees, and it serves again."""
+    """A person counts, exchanges the cassettes whose counts are not accurate, and tells the terminal; from then on everything agrees."""
     world.tell("person", f"has counted: {latch.transaction_id} ({latch.reason})")
     paid = sum(payout.minor for payout in world.payouts if payout.transaction_id == latch.transaction_id)
+    doubted = [kind for kind, unit in enumerate(world.state.units) if unit.accuracy is Accuracy.INACCURATE]
     world.life.end(power=False)
     config = dataclasses.replace(world.config, terminal=dataclasses.replace(world.config.terminal, store=world.disk.path))
 
@@ -88,6 +91,10 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
                 world.told["txn"] += 1
             else:
                 release_dispenser(config, BY, opened)
+            for kind in doubted:
+                held = sum(cassette.remaining for cassette in world.dispenser.mechanics.cassettes if cassette.type == kind + 1)
+                exchange_unit(config, str(kind + 1), held, BY, opened)
+                world.exchanged[kind] = out_of(world)[kind]
     except (ConfigError, ValueError) as error:  # ValueError: what the terminal shows as latched is not in its journal
         return [("reconciliation", str(error))]
     world.start_life()

@@ -10,7 +10,6 @@ import importlib
 import io
 import re
 import shutil
-import sqlite3
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -65,6 +64,8 @@ TERMINAL, BRANCH = "T0001", "B001"
 MOMENT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 FACE_FROM_MINOR = 100_000
+LONG = 13
+"""Digits or more: a card number or a key; shorter is a PIN."""
 PRESETS = (10_000, 20_000, 30_000, 50_000, 100_000, 200_000)
 TIMEOUTS = Timeouts(
     input_s=9.0,
@@ -188,17 +189,22 @@ class Setting:
 
         return host
 
-    @property
-    def bank_database(self) -> sqlite3.Connection:
-        return self._bank_store.connection
-
 
 class Secrets:
-    """Card numbers, PINs and keys. `alone`: as words of their own, because a hash may hold six such digits by chance."""
+    """Card numbers, PINs and keys. What is long is found wherever it stands, within a field of the card's data too, in either case; a PIN
+    only as a word of its own, because a hash may hold six such digits by chance."""
 
     def __init__(self, texts: tuple[str, ...]) -> None:
-        self.texts = texts
-        self.alone = re.compile(f"(?<![0-9A-Za-z])(?:{'|'.join(texts)})(?![0-9A-Za-z])")
+        self._long = [text.lower() for text in texts if len(text) >= LONG]
+        self._pins = [text for text in texts if len(text) < LONG]
+        self._alone = re.compile(f"(?<![0-9A-Za-z])(?:{'|'.join(self._pins)})(?![0-9A-Za-z])")
+
+    def found_in(self, text: str) -> str:
+        """What stands in it: "card number or key", "PIN" or ""."""
+        lower = text.lower()
+        if any(secret in lower for secret in self._long):
+            return "card number or key"
+        return "PIN" if any(pin in lower for pin in self._pins) and self._alone.search(text) else ""
 
 
 class RememberingSealer:

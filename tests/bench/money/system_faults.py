@@ -81,7 +81,7 @@ def power_cut(world: World, seconds: float, dispenser: bool) -> Effect:
     return alive
 
 
-@kind("disk/refuses", 1.5, appends=(1, 2, 5))
+@kind("disk/refuses", 1.5, LOST, appends=(1, 2, 5))
 def disk_refuses(world: World, appends: int) -> Effect:
     disk = world.disk
     disk.refusals = appends
@@ -95,7 +95,7 @@ def sync_fails(world: World) -> Effect:
     return lambda: disk.lied > before
 
 
-@kind("disk/full", 1.0, seconds=AWAY)
+@kind("disk/full", 1.0, LOST, seconds=AWAY)
 def disk_full(world: World, seconds: float) -> None:
     world.disk.full = True
 

@@ -75,6 +75,8 @@ class World:
         self.dispenses_sent: Counter[str] = Counter()
         self.cards_of: dict[str, int] = {}
         self.strays: list[PathNote] = []
+        self.exchanged: dict[int, tuple[int, int]] = {}
+        """By cassette type (0..3): what had left it when it was exchanged (`judge.out_of`)."""
         self.views_shown: list[Mapping[str, Any]] = []
         self.published: list[str] = []
         self.told: Counter[str] = Counter()
