@@ -17,10 +17,11 @@ from money.faults import draw_fault
 from money.kinds import DOUBT, KINDS
 from money.play import Outcome, play, story_lines
 from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
-from money.schedule import Customer, Fault, Schedule, draw
+from money.schedule import EXCHANGED, Customer, Fault, Schedule, draw
 from money.shrink import shrink
 
 from drivers.protocols.puloon_messages import MovementResult
+from simulators.devices.dispenser import SURVIVES
 from terminal.core.cash import DispenserResult
 from terminal.workers.services import dispenser
 
@@ -82,7 +83,8 @@ def test_a_seed_is_a_schedule_and_nothing_else() -> None:
 
 def test_a_refused_dispense_is_not_sent_again() -> None:
     outcome = played(Fault("send<Dispense#1", "dispenser/nak", (("command", 0x52), ("count", 1))))
-    assert outcome.wrong == () and payouts(outcome) == []
+    assert outcome.wrong == () and outcome.latched == "outcomeUnknown"
+    assert payouts(outcome) == ["takes the cash: [[1, 1]]"], "what the next customer gets, when a person has counted"
 
 
 def test_a_missing_acknowledgement_is_no_proof() -> None:
@@ -93,9 +95,30 @@ def test_a_missing_acknowledgement_is_no_proof() -> None:
     assert outcome.wrong == () and outcome.latched == "outcomeUnknown"
 
 
-def test_a_refused_test_dispense_costs_nobody_his_withdrawal() -> None:
-    outcome = played(Fault("show chooseAmount#1", "dispenser/nak", (("command", 0x53), ("count", 4))))
-    assert outcome.wrong == () and len(payouts(outcome)) == 1
+@pytest.mark.parametrize("survives", SURVIVES)
+@pytest.mark.parametrize("place", ["chk", "exit"])
+def test_an_account_that_was_there_before_is_no_proof(survives: str, place: str) -> None:
+    """Two customers want the same. The second dispense is cut short, and what the unit says afterwards is true of the first."""
+    cut = Fault("send<Dispense#2", "dispenser/powerCutInMovement", (("notes", 0), ("place", place), ("seconds", 2.0)))
+    outcome = play(Schedule(7, (CUSTOMER, CUSTOMER), (cut,), survives=survives, whole=False), setting())
+    assert outcome.wrong == () and outcome.latched in ("outcomeUnknown", "dispenserFault")
+
+
+@pytest.mark.parametrize("survives", SURVIVES)
+def test_what_was_never_sent_did_not_run_whatever_the_unit_says(survives: str) -> None:
+    """Worker and dispenser are gone when the command should leave; the account that comes back is of the customer before."""
+    gone = [
+        Fault("journal<dispenseIntended#2", kind, more)
+        for kind, more in (("dispenser/powerOff", (("seconds", 2.0),)), ("process/cashDispenser", ()))
+    ]
+    outcome = play(Schedule(7, (CUSTOMER, CUSTOMER), tuple(gone), survives=survives, whole=False), setting(), story=True)
+    assert outcome.wrong == () and outcome.latched == "" and len(payouts(outcome)) == 1
+
+
+def test_notes_are_of_the_cassettes_that_stood_there() -> None:
+    """Two cassettes change places before anybody asks what was paid: a note of 100 counted as one of 50."""
+    outcome = play(Schedule(7, (explore.MIXED,), EXCHANGED, survives="power", whole=False), setting())
+    assert outcome.wrong == () and outcome.latched == "outcomeUnknown" and "dispenser/cassettesExchanged" in outcome.effects
 
 
 def test_two_notes_counted_as_one_reject() -> None:
@@ -294,8 +317,9 @@ def test_the_checker_sees_notes_that_are_counted_by_position(monkeypatch: pytest
     shipped = dispenser.result_of
 
     def by_position(result: MovementResult, command: str, types: Sequence[int]) -> DispenserResult:
-        places = enumerate(result.cassettes, 1)
-        return shipped(replace(result, cassettes=tuple(replace(one, type=one.type or place) for place, one in places)), command, types)
+        kinds = [one.type or place for place, one in enumerate(result.cassettes, 1)]
+        cassettes = tuple(replace(one, type=kind) for one, kind in zip(result.cassettes, kinds, strict=True))
+        return shipped(replace(result, cassettes=cassettes), command, kinds)
 
     monkeypatch.setattr(dispenser, "result_of", by_position)
     outcome = everything(Fault("note#3", "dispenser/cassetteRemoved", (("seconds", 8.0), ("unit", 2))))

@@ -164,7 +164,6 @@ def observe(branch: Branch, story: str, since: Mark, *, tampered: frozenset[str]
     same_power = branch.pid("dispenser") == since.dispenser_pid
     view = branch.eyes.view
     mine = {line.transaction_id for line in lines if line.transaction_id}
-    doubtful = {one["account"] for one in books["transactions"] if one["status"] == "inDoubt"}
     return Observation(
         story=story,
         journal=lines,
@@ -178,7 +177,7 @@ def observe(branch: Branch, story: str, since: Mark, *, tampered: frozenset[str]
         latch=latch_of(branch),
         screen=view.get("screen", ""),
         screen_texts=tuple(line["text"] for line in view.get("lines") or ()),
-        held_minor=sum(account["held_minor"] for account in books["accounts"] if account["name"] not in doubtful),
+        held_minor=held_besides_doubt(books),
         unsent=unsent(branch),
         acknowledged=_acknowledged(books),
         numbered=int(numbered),
@@ -190,6 +189,12 @@ def observe(branch: Branch, story: str, since: Mark, *, tampered: frozenset[str]
         chain="" if chain.ok else chain.reason,
         stuck=stuck,
     )
+
+
+def held_besides_doubt(books: Mapping[str, Any]) -> int:
+    """What is held, less what the transactions in doubt hold rightly."""
+    in_doubt = sum(one["requested_minor"] or 0 for one in books["transactions"] if one["status"] == "inDoubt")
+    return sum(account["held_minor"] for account in books["accounts"]) - in_doubt
 
 
 def _units(branch: Branch, truth: Mapping[str, Any], tampered: frozenset[str]) -> tuple[Unit, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from crash_bench import points as p
 from crash_bench.orders import Order
+from simulators.devices.dispenser import SURVIVES
 
 RUNS_A_STAGE = 25
 HALF = ("agent", "other", "agent", "after", "agent", "moving", "agent", "other", "after")
@@ -59,7 +60,7 @@ class Run:
 
 def setting_of(run: int) -> Setting:
     number = run // RUNS_A_STAGE
-    return Setting(number, ("pcsc", "vpcd")[number % 2], ("power", "reset", "nothing")[number % 3])
+    return Setting(number, ("pcsc", "vpcd")[number % 2], SURVIVES[number // 2 % len(SURVIVES)])
 
 
 def runs(seed: int, count: int) -> list[Run]:

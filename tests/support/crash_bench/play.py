@@ -11,7 +11,7 @@ from crash_bench import person
 from crash_bench.branch import Branch, Stuck
 from crash_bench.guest import Guest
 from crash_bench.judge import judge, outcome, serves
-from crash_bench.observation import Mark, Observation, asked, latch_of, mark, observe, unsent
+from crash_bench.observation import Mark, Observation, asked, held_besides_doubt, latch_of, mark, observe, unsent
 from crash_bench.orders import Order
 from crash_bench.plan import PROBE_MINOR, Run, Visit
 from crash_bench.secrets_left import found_in
@@ -200,9 +200,8 @@ def _missing(branch: Branch) -> str:
     truth = branch.hand("dispenser", "state")
     if books is None or truth is None:
         return "bank or dispenser does not answer"
-    doubtful = {one["account"] for one in books["transactions"] if one["status"] == "inDoubt"}
-    if held := [one["name"] for one in books["accounts"] if one["held_minor"] and one["name"] not in doubtful]:
-        return f"money is held on {', '.join(held)}"
+    if held := held_besides_doubt(books):
+        return f"{held} are held at the bank"
     if waiting := unsent(branch):
         return f"{waiting} messages wait in the outbox"
     return "the dispenser moves" if truth["busy"] else ""
