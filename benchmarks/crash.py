@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "bench"))
 
 from crash_bench import shifts, table
 from crash_bench.play import Played
+from figures import setting
 from store_kind import store_kind
 
 PACKAGES = ("paho-mqtt", "pyserial", "pyscard", "cryptography", "websockets")
@@ -48,7 +45,9 @@ def main() -> int:
             print(f"run {played.number}: {violation}")
     found = table.summary(everything)
     found["store"] = store_kind(None)
-    print(json.dumps({"bench": "crash", **found, "seconds": round(time.monotonic() - began, 1), "seed": arguments.seed, **setting()}))
+    print(
+        json.dumps({"bench": "crash", **found, "seconds": round(time.monotonic() - began, 1), "seed": arguments.seed, **setting(*PACKAGES)})
+    )
     return 1 if found["violations"] else 0
 
 
@@ -70,12 +69,6 @@ class Bar:
 
     def clear(self) -> None:
         sys.stderr.write("\r\033[K")
-
-
-def setting() -> dict[str, Any]:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    machine = {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
-    return {"machine": machine, "versions": {**{name: version(name) for name in PACKAGES}, "commit": commit}}
 
 
 if __name__ == "__main__":

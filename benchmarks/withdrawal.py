@@ -11,17 +11,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "bench"))
+
+from figures import setting
 
 from simulators.stage.customer import Customer
 from simulators.stage.scenarios import Scene, take_cash_and_receipt, to_card, wait_for_notes_on_path
@@ -260,8 +262,7 @@ def main() -> int:
     say("")
     for name, values in result["steps_ms"].items():
         print(f"{name:<32} p50 {values.get('p50', 0):8.2f} ms   p95 {values.get('p95', 0):8.2f} ms")
-    packages = {name: version(name) for name in ("paho-mqtt", "pyscard", "cryptography", "starlette", "opencv-python-headless")}
-    result["machine"] = {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version(), **packages}
+    result |= setting("paho-mqtt", "pyscard", "cryptography", "starlette", "opencv-python-headless")
     print(json.dumps(result))
     return 0
 

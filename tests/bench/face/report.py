@@ -44,7 +44,9 @@ def _said(summary: dict[str, Any]) -> str:
     listed = f"{data['pairs']} listed pairs ({data['pairs_genuine']} genuine)"
     every = f"all pairs of pictures: {data['all_genuine']} genuine, {data['all_impostors']} impostor"
     enrolled = f"{data['people_with_4_images']} people with four pictures or more are enrolled with three"
-    return f"{data['people']} people, {data['images']} pictures; {listed}; {every}; {enrolled}. {summary['machine']}."
+    on, python = summary["machine"], summary["versions"]["python"]
+    machine = f"{on['processor']}, {on['cores']} processors, load {on['load_1min']} at the start, Python {python}"
+    return f"{data['people']} people, {data['images']} pictures; {listed}; {every}; {enrolled}. {machine}."
 
 
 def _pretty(summary: dict[str, Any]) -> str:

@@ -79,11 +79,7 @@ def schedule_of(seed: int) -> Schedule:
 
 def run_seeds(seeds: Sequence[int]) -> Tally:
     """One chunk, in this process."""
-    tally = Tally()
-    for number, seed in enumerate(seeds):
-        tally.add(seed, play(schedule_of(seed), setting()))
-        sweep(number)
-    return tally
+    return run_schedules([(seed, schedule_of(seed)) for seed in seeds])
 
 
 def sweep(number: int) -> None:
@@ -94,7 +90,7 @@ def sweep(number: int) -> None:
 
 
 def run_schedules(chunk: Sequence[tuple[int, Schedule]]) -> Tally:
-    """As `run_seeds`, for schedules that were written by hand."""
+    """With the number by which each is told."""
     tally = Tally()
     for number, (name, schedule) in enumerate(chunk):
         tally.add(name, play(schedule, setting()))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
+
+import figures
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("paho-mqtt", "sqlalchemy", "pg8000", "cryptography")
@@ -115,10 +115,9 @@ def rounded(value: float | None, digits: int = 1) -> float | None:
 
 def setting() -> dict[str, Any]:
     """Machine, load and versions, for the JSON line."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    machine = {"cores": os.cpu_count(), "load_1min": round(os.getloadavg()[0], 1), "platform": platform.platform(terse=True)}
-    versions = {**{name: version(name) for name in PACKAGES}, "python": platform.python_version(), "commit": commit}
-    return {"machine": machine, "versions": {**versions, "mosquitto": _mosquitto_version()}}
+    found = figures.setting(*PACKAGES)
+    found["versions"]["mosquitto"] = _mosquitto_version()
+    return found
 
 
 def _mosquitto_version() -> str:
