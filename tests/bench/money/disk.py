@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
 
+from drivers.secret import Secret
 from terminal.adapters.outbox import telemetry_path
+from terminal.adapters.sealing import DataKeys
 from terminal.adapters.store import Store
 from terminal.adapters.store_file import StoreFailed
 
@@ -28,12 +31,23 @@ def folder_in_memory() -> Path:
     return Path(tempfile.mkdtemp(prefix="money-", dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
 
 
+@dataclass(frozen=True, slots=True)
+class StoreKeys:
+    """What a keystore would hold; without them rows are not sealed."""
+
+    head: Secret[bytes] | None = None
+    data: DataKeys | None = None
+
+
 class Blank:
     """A store as it is after its creation, to be copied for every schedule."""
 
-    def __init__(self, folder: Path, terminal_id: str, branch_id: str, moment: datetime) -> None:
-        path = folder / "blank" / NAME
-        Store.open(path, terminal_id, branch_id, wall_clock=lambda: moment, first_transaction_number=1).close()
+    def __init__(self, folder: Path, terminal_id: str, branch_id: str, moment: datetime, keys: StoreKeys) -> None:
+        self.keys = keys
+        path = folder / ("blank" if keys.data is None else "blank-sealed") / NAME
+        Store.open(
+            path, terminal_id, branch_id, wall_clock=lambda: moment, first_transaction_number=1, head_key=keys.head, data_keys=keys.data
+        ).close()
         self.files = {file.name: file.read_bytes() for file in (path, telemetry_path(path))}
 
 

@@ -93,13 +93,14 @@ class Life:
 
     def _start(self) -> None:
         world = self.world
-        self.store = Store.open(world.disk.path, world.config.terminal.id, world.config.terminal.branch, wall_clock=world.wall)
+        self.store = world.open_store()
         world.disk.opened()
         recovered = recovered_from(self.store, world.config)
         inbox = self._inbox = MemoryInbox(world.time)
         agent = self.agent = Agent(State(world.config.core()), inbox=inbox)
         self.link = BankLink(
             world.link_config, world.disk.path, self._from_link, clock=world.clock, wall_clock=world.wall, chance=world.chance,
+            sealer=self.store.sealer,
             means=LinkMeans(self._session, self._thread, lambda: MemoryWake(world.time), lambda: next(self._identities)),
         )  # fmt: skip
         workers = {

@@ -81,8 +81,8 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
     world.life.end(power=False)
     config = dataclasses.replace(world.config, terminal=dataclasses.replace(world.config.terminal, store=world.disk.path))
 
-    def opened(config: Config) -> Store:
-        return Store.open(config.terminal.store, config.terminal.id, config.terminal.branch, wall_clock=world.wall)
+    def opened(_: Config) -> Store:
+        return world.open_store()
 
     try:
         with contextlib.redirect_stdout(io.StringIO()):

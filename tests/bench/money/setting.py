@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from drivers.emv.capk import load_capks
 from drivers.emv.terminal import TerminalData
 from drivers.secret import Secret
-from money.disk import Blank, folder_in_memory
+from money.disk import Blank, StoreKeys, folder_in_memory
 from money.eyes import ENROLLED
 from money.hardware import WatchedSlot, chance_of
 from money.schedule import CARDS, WRONG_PIN
@@ -42,6 +42,7 @@ from simulators.crypto.emv import load_issuer_keys
 from simulators.crypto.host_pin import HostPinKeys, key_blocks_for
 from terminal.adapters.keys import CardDataSealer
 from terminal.adapters.link_config import LinkConfig
+from terminal.adapters.sealing import DataKeys
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.config import (
     BankSection,
@@ -64,6 +65,7 @@ TERMINAL, BRANCH = "T0001", "B001"
 MOMENT = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 DENOMINATIONS = (10_000, 5_000, 2_000, 1_000)
 FACE_FROM_MINOR = 100_000
+HEAD_KEY, DATA_KEY = bytes(range(32)), bytes(range(100, 132))
 LONG = 13
 """Digits or more: a card number or a key; shorter is a PIN."""
 PRESETS = (10_000, 20_000, 30_000, 50_000, 100_000, 200_000)
@@ -94,7 +96,10 @@ class Setting:
         remember()
         self._folder = folder_in_memory()
         self._numbers = count(1)
-        self.blank = Blank(self._folder, TERMINAL, BRANCH, MOMENT)
+        sealing = StoreKeys(Secret(HEAD_KEY), DataKeys(1, {1: Secret(DATA_KEY)}))
+        self.blanks = {
+            sealed: Blank(self._folder, TERMINAL, BRANCH, MOMENT, sealing if sealed else StoreKeys()) for sealed in (False, True)
+        }
         self.pin_keys = HostPinKeys.load()
         self.key_blocks = {slot: Secret(block) for slot, block in key_blocks_for("ZT588SIM00000001", self.pin_keys).items()}
         self._bank_keys = bank_keys(self._folder / "bank")
@@ -127,7 +132,8 @@ class Setting:
         pins = [one.pin for one in CARDS if one.pin]
         faces = [ENROLLED.hex(), *(template.encoding.hex() for template in self._templates.values())]
         blocks = [block.reveal() for block in self.key_blocks.values()]
-        return Secrets(tuple(sorted({*pans, *pins, WRONG_PIN, *blocks, *faces, self.pin_keys.kbpk.hex()})))
+        keys = (HEAD_KEY.hex(), DATA_KEY.hex(), self.pin_keys.kbpk.hex())
+        return Secrets(tuple(sorted({*pans, *pins, WRONG_PIN, *blocks, *faces, *keys})))
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,18 +1,21 @@
 """Fifteen of sixteen schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
 directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened.
 
-The sixteenth (`Schedule.whole`) takes the long way, and so does every story that is retold.
+The sixteenth (`Schedule.whole`) takes the long way, on a store whose rows are sealed, and so does every story that is retold.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import terminal.adapters.link_loop as link_loop
+import terminal.adapters.sealing as sealing
 import terminal.adapters.store as store
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
@@ -42,8 +45,9 @@ class ShortWire:
         for end in (worker, supervisor):
             end.encode, end.decode = self.encode, self.decode  # type: ignore[attr-defined]
 
-    def begin(self, *, on: bool) -> None:
+    def begin(self, *, on: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self.on = on
+        setattr(sealing, "os", SimpleNamespace(urandom=random_bytes))  # noqa: B010 - a module that the checker does not see through
         self._held.clear()
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])

@@ -32,6 +32,7 @@ from simulators.devices.dispenser_physics import Cassette, PathNote
 from simulators.devices.pinpad_device import PinPad
 from simulators.devices.pinpad_vault import Vault, VolatileMemory
 from simulators.devices.printer import Printer
+from terminal.adapters.store import Store
 from terminal.core import commands as c
 from terminal.core.model import State
 
@@ -86,7 +87,7 @@ class World:
         """What the face verifier will say of whoever stands there."""
         self.secrets = setting.secrets
         self.reader_gone_until = 0.0
-        setting.wire.begin(on=not schedule.whole)
+        setting.wire.begin(on=not schedule.whole, random_bytes=chance_of(schedule.seed, "sealing").randbytes)
         self._build()
         self.lives = 1
         self.life = Life(self, 1)
@@ -95,7 +96,9 @@ class World:
     def _build(self) -> None:
         schedule = self.schedule
         chance = chance_of(schedule.seed, "disk")
-        self.disk = Disk(self._setting.new_folder(), self._setting.blank, chance, telemetry=schedule.whole)
+        blank = self._setting.blanks[schedule.whole]
+        self.store_keys = blank.keys
+        self.disk = Disk(self._setting.new_folder(), blank, chance, telemetry=schedule.whole)
         kinds = (2, 1, 3, 4) if schedule.swapped else (1, 2, 3, 4)
         cassettes = [Cassette(f"CNY {DENOMINATIONS[kind - 1] // 100}", schedule.counts[kind - 1], kind, 2) for kind in kinds]
         options = Options(last_status_survives=schedule.survives, latency=schedule.latency)
@@ -239,6 +242,11 @@ class World:
                 self.broke("cardBeforeCash", identity)
             if self.slot.last_words.get(generation) != TC:
                 self.broke("noCashBeforeTc", f"{identity}: the chip's last word was {self.slot.last_words.get(generation)}")
+
+    def open_store(self) -> Store:
+        """What the keystore holds is there at every opening."""
+        where, keys = self.config.terminal, self.store_keys
+        return Store.open(self.disk.path, where.id, where.branch, wall_clock=self.wall, head_key=keys.head, data_keys=keys.data)
 
     def anchor(self) -> tuple[int, str] | None:
         """The journal's head as the bank was told it last."""
