@@ -73,6 +73,7 @@ def _with_state(config: Config, change: Change | None, opened: Opened = open_sto
             units=known.units,
             latch=known.latch,
             last_transaction=known.last_transaction,
+            accounts=known.accounts,
             closed_by_operator=known.closed_by_operator,
         )
         if change is not None:

@@ -22,14 +22,15 @@ from simulators.devices.dispenser_physics import CASSETTES, Cassette, Counts, Me
 HISTORY = 1000
 BAD_COMMAND, BAD_PARAMETER, NO_REJECT_TRAY = 0x30, 0x31, 0x26
 FACTORY = {"opacities": [100] * CASSETTES, "lengths": [98] * CASSETTES, "order": [1, 2, 3, 4]}
-SURVIVES = ("nothing", "reset", "power", "finished")
+SURVIVES = ("nothing", "reset", "power", "finished", "dispensed")
 MOVEMENTS = (wire.PURGE, wire.DISPENSE, wire.TEST_DISPENSE, wire.SENSOR_DIAGNOSTICS)
 
 
 @dataclass(slots=True)
 class Options:
-    """`last_status_survives`: nothing, reset, power (which includes reset), or finished: over everything, but an account is kept only when
-    its movement has ended, so that after a cut the one before comes back. `reset_replies`: 0, 1 or 2 by model. `latency`: see Link."""
+    """`last_status_survives`: nothing, reset, power (which includes reset); finished: over everything, but an account is kept only when
+    its movement has ended, so that after a cut the one before comes back; or dispensed: nothing, but after a cut the last dispense that
+    ended comes back, also one from before a RESET. `reset_replies`: 0, 1 or 2 by model. `latency`: see Link."""
 
     speed: float = 1.0
     boot_s: float = 2.0
@@ -61,6 +62,7 @@ class Dispenser:
         self.powered = True
         self.last: Counts | None = None
         self._finished: Counts | None = None
+        self._dispensed: Counts | None = None
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY)
         self.totals: dict[str, int] = {}
         self.cut_at: tuple[int, str] | None = None  # after so many passed notes in all, when the next one is at this place
@@ -156,6 +158,7 @@ class Dispenser:
             self._run = None
             if counts is self.last:
                 self._finished = counts
+                self._dispensed = counts if counts.command == wire.DISPENSE else self._dispensed
             self._finish(counts, moment)
         except PowerLost:
             self.lose_power()
@@ -224,7 +227,8 @@ class Dispenser:
 
     def _reset(self, now: float) -> None:
         ready = now + self.options.boot_s / self.options.speed
-        self._forget(keep_last=self.options.last_status_survives != "nothing")
+        kept = {"reset": self.last, "power": self.last, "finished": self._finished}
+        self._forget(kept.get(self.options.last_status_survives))
         self._boot_until = ready
         if self.options.reset_replies:
             self.link.say(wire.ACK, now + self.link.ack_delay_s)
@@ -235,7 +239,7 @@ class Dispenser:
     def lose_power(self) -> None:
         """Silent from this moment. Notes stay where they are."""
         self.powered = False
-        self._forget(keep_last=self.options.last_status_survives == "power")
+        self._forget(self.kept_without_power)
 
     def restore_power(self, now: float) -> None:
         if self.powered:
@@ -246,13 +250,20 @@ class Dispenser:
             self.eeprom_damaged = False
             self.eeprom = {key: list(value) for key, value in FACTORY.items()}
 
-    def _forget(self, *, keep_last: bool) -> None:
+    @property
+    def kept_without_power(self) -> Counts | None:
+        """What LAST STATUS will show when the power comes back."""
+        kept = {"power": self.last, "finished": self._finished, "dispensed": self._dispensed}
+        return kept.get(self.options.last_status_survives)
+
+    def remember(self, account: Counts | None) -> None:
+        """As left by the one that ran here before (a state file)."""
+        self.last = self._finished = self._dispensed = account
+
+    def _forget(self, last: Counts | None) -> None:
         self._run = self._counts = None
         self.link.forget()
-        if self.options.last_status_survives == "finished":
-            self.last = self._finished
-        elif not keep_last:
-            self.last = None
+        self.last = last
 
     # ---- people ----
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from simulators.devices.dispenser import Dispenser, Options
+from simulators.devices.dispenser import SURVIVES, Dispenser, Options
 from simulators.devices.dispenser_physics import CASSETTES, SENSORS, Cassette, Counts, Jam, PathNote
 from simulators.process import run_serial
 
@@ -61,7 +61,7 @@ def to_json(device: Dispenser) -> dict[str, Any]:
         "jam": None if mechanics.jam is None else asdict(mechanics.jam),
         "eeprom": device.eeprom,
         "eeprom_damaged": device.eeprom_damaged,
-        "last": asdict(device.last) if device.last and device.options.last_status_survives == "power" else None,
+        "last": None if device.kept_without_power is None else asdict(device.kept_without_power),
     }
 
 
@@ -80,7 +80,7 @@ def load_json(device: Dispenser, saved: Any) -> None:
         mechanics.jam = None if saved["jam"] is None else Jam(**saved["jam"])
         device.eeprom = {key: [int(value) for value in saved["eeprom"][key]] for key in device.eeprom}
         device.eeprom_damaged = bool(saved["eeprom_damaged"])
-        device.last = None if saved["last"] is None else Counts(**saved["last"])
+        device.remember(None if saved["last"] is None else Counts(**saved["last"]))
         if any(note.place not in SENSORS for note in mechanics.path) or len(mechanics.cassettes) != CASSETTES:
             raise ValueError("a note is nowhere, or a cassette is missing")
         mechanics.check()
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cassettes", help="JSON list of four: denomination, count, type, near_end_at, present")
     parser.add_argument("--speed", type=float, default=1.0, help="how many times faster than the real mechanics")
     parser.add_argument("--latency", type=float, default=1.0, help="scales the electronics' time to answer; 0 answers at once")
-    parser.add_argument("--last-status-survives", choices=("nothing", "reset", "power"), default="nothing")
+    parser.add_argument("--last-status-survives", choices=SURVIVES, default="nothing")
     parser.add_argument("--reset-replies", type=int, choices=(0, 1, 2), default=0)
     parser.add_argument("--state", type=Path, help="file that keeps the notes and the EEPROM; when it exists it wins over --cassettes")
     given = parser.parse_args(arguments)

@@ -6,7 +6,7 @@ request may have left, every way out that is not cash ends in a completion advic
 
 from __future__ import annotations
 
-from terminal.core import service
+from terminal.core import cash, service
 from terminal.core.commands import (
     Authorise,
     Command,
@@ -131,6 +131,7 @@ def prepare(state: State, *commands: Command) -> Step:
 
 
 def on_dispenser_prepared(state: State, event: DispenserPrepared) -> Step:
+    state = replace(state, accounts=cash.remember(state.accounts, event.baseline))
     return authorise_when_ready(with_transaction(state, baseline=event.baseline, cassettes=event.cassettes))
 
 

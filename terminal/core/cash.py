@@ -58,7 +58,8 @@ class DispenserResult:
     """The dispenser's own account of its last command, from the answer itself or from LAST STATUS.
 
     `command` is "dispense", "purge", "testDispense" or "none"; `error` the device's code (0 = good) and `error_name` its name;
-    `missing` notes that it lost sight of.
+    `missing` notes that it lost sight of. `counted`: the notes by position (presented and rejected of the top one, of the next ...), which
+    stay what they are when cassettes change places.
     """
 
     command: str
@@ -66,6 +67,15 @@ class DispenserResult:
     error_name: str
     missing: int
     units: tuple[UnitResult, ...]
+    counted: tuple[int, ...] = ()
+
+    @property
+    def moved(self) -> bool:
+        return any(unit.presented or unit.rejected for unit in self.units) or self.missing > 0
+
+
+Accounts = tuple[DispenserResult, ...] | None
+"""What LAST STATUS may still show of earlier dispenses; None: nobody knows."""
 
 
 # Errors after which the EXIT counts are no proof of what the customer holds: a note lies within reach (05), the counts at the
@@ -150,14 +160,32 @@ def uncertain(result: DispenserResult) -> bool:
     return result.error in UNCERTAIN_ERRORS or result.missing > 0
 
 
-def proves(result: DispenserResult, baseline: DispenserResult, quantities: Sequence[int]) -> bool:
+def proves(result: DispenserResult, baseline: DispenserResult, earlier: Accounts, quantities: Sequence[int]) -> bool:
     """Does this LAST STATUS prove what became of a dispense whose answer is lost? `baseline` is LAST STATUS read just before it was sent.
 
-    The unit answers nothing while it moves notes, so what it answers is its final account: of this dispense when it has changed, is
-    possible for what was asked and certain. Unchanged it proves nothing: it may be the account before, come back after the power had
-    failed in the middle, or of a dispense that ended as the one before did. Another command's, or none: the memory is gone.
+    The unit answers nothing while it moves notes, so what it answers is its final account: of this dispense when it is new, possible for
+    what was asked and certain. One that was there before, or was a dispense's before the unit was reset, proves nothing: it may have come
+    back after the power had failed in the middle, or be of a dispense that ended as that one did. Another command's, or none: the memory
+    is gone.
     """
-    return result != baseline and possible(result, quantities) and not uncertain(result)
+    new = earlier is not None and not any(_same(result, before) for before in (baseline, *earlier))
+    return new and possible(result, quantities) and not uncertain(result)
+
+
+def _same(one: DispenserResult, other: DispenserResult) -> bool:
+    """Of one movement, as far as anybody can tell, also when cassettes have changed places since."""
+    return one == other or (one.counted != () and (one.error, one.counted) == (other.error, other.counted))
+
+
+def remember(earlier: Accounts, result: DispenserResult | None) -> Accounts:
+    """Of the last dispense, and of the last that moved notes. `result` None: of this dispense no account is known."""
+    if result is None:
+        return None
+    if result.command != "dispense":
+        return earlier
+    if result.moved:
+        return (result,)
+    return None if earlier is None else (result, *(one for one in earlier if one.moved))
 
 
 def account(units: Units, quantities: Sequence[int], result: DispenserResult) -> Units:

@@ -158,16 +158,20 @@ class PrepareDispense(DeviceCommand):
 
 @dataclass(frozen=True, slots=True)
 class Dispense(DeviceCommand):
-    """The one command that moves money. Sent once. Answer: NotesDispensed; anything else is resolved by LAST STATUS."""
+    """The one command that moves money. Sent once, and only while `cassettes` (see DispenserPrepared) stand there.
+
+    Answer: NotesDispensed. Refused or never sent, it did not run; anything else is resolved by LAST STATUS.
+    """
 
     device = Device.DISPENSER
     moves_money = True
     quantities: tuple[int, ...]
+    cassettes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AskLastStatus(DeviceCommand):
-    """Waits until the unit answers again, then LAST STATUS. `cassettes`: the types that stood in it when the dispense was prepared.
+    """Waits until the unit answers again, then LAST STATUS. `cassettes`: the types that stood in it when the dispense was sent.
 
     Answer: LastStatusRead.
     """

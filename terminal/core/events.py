@@ -95,10 +95,11 @@ NOT_SENT = "notSent"
 
 @dataclass(frozen=True, slots=True)
 class CommandFailed(Event):
-    """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost, unexpected.
+    """The device answered "no", or nothing. `kind`: deviceFault, linkError, protocolError, outcomeUnknown, workerLost,
+    configuration, unexpected.
 
-    outcomeUnknown, workerLost, unexpected: the device may have done it. The others: it did not, nor did it with the name NOT_SENT (of
-    workerLost: there was no worker that could have read the command).
+    Of a dispense: deviceFault, linkError, protocolError and the name NOT_SENT (of workerLost: there was no worker that could have read the
+    command) say that it did not run; after any other kind it may have.
     """
 
     command_id: int

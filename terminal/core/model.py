@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from drivers.secret import Secret
-from terminal.core.cash import DispenserResult, Units
+from terminal.core.cash import Accounts, DispenserResult, Units
 
 
 @unique
@@ -254,12 +254,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class OpenDispense:
-    """A dispense that was journalled as intended and whose result is not. `baseline` and `cassettes`: see DispenserPrepared."""
+    """A dispense that was journalled as intended and whose result is not. `baseline` and `cassettes`: see DispenserPrepared.
+
+    `earlier`: the accounts of dispenses before, which an old memory might bring back (`cash.remember`).
+    """
 
     transaction_id: str
     amount_minor: int
     quantities: tuple[int, ...]
     baseline: DispenserResult
+    earlier: Accounts
     cassettes: tuple[int, ...]
     final_card_data: str = ""
 
@@ -269,6 +273,7 @@ class State:
     """The whole terminal. `serial` numbers commands, requests and timers, so that late answers are recognised.
 
     `reported`: the global status (INSV, OUTS) that the bank was told last. `closed_by_operator`: the centre took it out of service.
+    `accounts`: `cash.remember`.
     """
 
     config: CoreConfig
@@ -287,6 +292,7 @@ class State:
     stopping: bool = False
     latch: Latch | None = None
     last_transaction: int = 0
+    accounts: Accounts = None
     card_present: bool = False
     candidates: tuple[Candidate, ...] = ()
     card: CardInfo | None = None

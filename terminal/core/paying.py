@@ -17,7 +17,7 @@ from terminal.core.events import (
     TimerExpired,
 )
 from terminal.core.model import Device, OpenDispense, Phase, State
-from terminal.core.recovery import result_to_json
+from terminal.core.recovery import accounts_to_json, result_to_json
 from terminal.core.service import in_doubt, open_dispense_of, reasons_out_of_service, resolve, rest, tell_customer
 from terminal.core.settling import settle_dispensed, settle_not_executed
 from terminal.core.steps import Step, ask, goto, online, record, stay, transaction_of
@@ -39,6 +39,7 @@ def on_card_taken(state: State, event: CardRemoved) -> Step:
         transaction.amount_minor,
         transaction.quantities,
         transaction.baseline,
+        state.accounts,
         transaction.cassettes,
         transaction.final_card_data,
     )
@@ -48,11 +49,14 @@ def on_card_taken(state: State, event: CardRemoved) -> Step:
         amountMinor=dispense.amount_minor,
         quantities=list(dispense.quantities),
         baseline=result_to_json(dispense.baseline),
+        earlier=accounts_to_json(dispense.earlier),
         cassettes=list(dispense.cassettes),
         cardData=dispense.final_card_data,
     )
     deadline_s = state.config.timeouts.dispense_s
-    state, command = ask(replace(state, open_dispense=dispense), Dispense, deadline_s, quantities=dispense.quantities)
+    state, command = ask(
+        replace(state, open_dispense=dispense), Dispense, deadline_s, quantities=dispense.quantities, cassettes=dispense.cassettes
+    )
     return goto(state, Phase.DISPENSING, intended, command, seconds=deadline_s + 5)
 
 

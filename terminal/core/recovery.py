@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult, Units
+from terminal.core.cash import Accounts, Accuracy, CashUnit, DispenserResult, UnitResult, Units
 from terminal.core.model import Latch, OpenDispense
 from terminal.core.values import as_dict
 
@@ -46,6 +46,7 @@ class Recovered:
     latch: Latch | None = None
     last_transaction: int = 0
     closed_by_operator: bool = False
+    accounts: Accounts = None
     open_transaction: OpenTransaction | None = None
     open_dispense: OpenDispense | None = None
 
@@ -55,6 +56,7 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
     first_start, last, closed = True, 0, False
     units: Units = ()
     latch: Latch | None = None
+    accounts: Accounts = None
     open_transaction: OpenTransaction | None = None
     open_dispense: OpenDispense | None = None
     for line in lines:
@@ -62,7 +64,8 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
         if line.kind in CHECKPOINTS:
             first_start, units, latch, last = False, units_from_json(data["units"]), latch_from_json(data["latch"]), data["lastTransaction"]
             open_transaction = open_dispense = None
-            closed = data.get("closedByOperator", False)  # not in journals of earlier versions
+            closed = data.get("closedByOperator", False)  # not in journals of earlier versions, nor the next one
+            accounts = accounts_from_json(data.get("accounts"))
         elif line.kind in ("serviceLeft", "serviceEntered"):
             closed = line.kind == "serviceLeft"
         elif line.kind in ("transactionStarted", "faceServiceStarted"):
@@ -79,11 +82,12 @@ def recover(lines: Iterable[JournalLine]) -> Recovered:
                 data["amountMinor"],
                 tuple(data["quantities"]),
                 result_from_json(data["baseline"]),
+                accounts_from_json(data.get("earlier")),
                 tuple(data.get("cassettes", UNKNOWN_CASSETTES)),  # not in journals of earlier versions
                 data["cardData"],
             )
             open_transaction = None
-    return Recovered(first_start, units, latch, last, closed, open_transaction, open_dispense)
+    return Recovered(first_start, units, latch, last, closed, accounts, open_transaction, open_dispense)
 
 
 # --- values <-> JSON, with names as everywhere outside the code
@@ -113,9 +117,18 @@ def result_to_json(result: DispenserResult) -> dict[str, Any]:
         "missing": result.missing,
         "presented": [unit.presented for unit in result.units],
         "rejected": [unit.rejected for unit in result.units],
+        "counted": list(result.counted),
     }
 
 
 def result_from_json(data: Mapping[str, Any]) -> DispenserResult:
     units = tuple(UnitResult(p, r) for p, r in zip(data["presented"], data["rejected"], strict=True))
-    return DispenserResult(data["command"], data["error"], data["errorName"], data["missing"], units)
+    return DispenserResult(data["command"], data["error"], data["errorName"], data["missing"], units, tuple(data.get("counted", ())))
+
+
+def accounts_to_json(accounts: Accounts) -> list[dict[str, Any]] | None:
+    return None if accounts is None else [result_to_json(one) for one in accounts]
+
+
+def accounts_from_json(data: Sequence[Mapping[str, Any]] | None) -> Accounts:
+    return None if data is None else tuple(result_from_json(one) for one in data)

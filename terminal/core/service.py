@@ -107,6 +107,7 @@ def on_started(state: State, event: Started) -> Step:
         latch=known.latch,
         closed_by_operator=known.closed_by_operator,
         last_transaction=known.last_transaction,
+        accounts=() if known.first_start else known.accounts,
         devices=MappingProxyType(devices),
         language=state.config.language,
     )
@@ -141,7 +142,7 @@ def ask_last_status(state: State) -> tuple[State, AskLastStatus]:
 
 def on_last_status(state: State, event: LastStatusRead) -> Step:
     dispense = open_dispense_of(state)
-    if not cash.proves(event.result, dispense.baseline, dispense.quantities):
+    if not cash.proves(event.result, dispense.baseline, dispense.earlier, dispense.quantities):
         return in_doubt(state, "lastStatusProvesNothing", event.result)
     state, settled = settle_dispensed(state, dispense, event.result)
     return after_settling(state, event.result, settled)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terminal.core.cash import PATH_ERRORS, CashUnit, DispenserResult, Units, account, account_unknown, value_minor
+from terminal.core.cash import PATH_ERRORS, CashUnit, DispenserResult, Units, account, account_unknown, remember, value_minor
 from terminal.core.commands import Entry, Outgoing, Record
 from terminal.core.model import Latch, OpenDispense, State
-from terminal.core.recovery import latch_to_json, result_to_json, units_to_json
+from terminal.core.recovery import accounts_to_json, latch_to_json, result_to_json, units_to_json
 from terminal.core.steps import amount
 from terminal.core.values import replace
 
@@ -30,7 +30,12 @@ def settle_dispensed(state: State, dispense: OpenDispense, result: DispenserResu
     status = "SCSS" if presented_minor else "FAIL"
     reason = "" if presented_minor == dispense.amount_minor else "MALF"
     notes = _notes(state.units, result)
-    state = replace(state, units=account(state.units, dispense.quantities, result), open_dispense=None)
+    state = replace(
+        state,
+        units=account(state.units, dispense.quantities, result),
+        accounts=remember(state.accounts, result),
+        open_dispense=None,
+    )
     if result.error in PATH_ERRORS:
         state = replace(state, latch=Latch("dispenserFault", dispense.transaction_id))
     state, settled = _settled(
@@ -52,6 +57,7 @@ def settle_in_doubt(state: State, dispense: OpenDispense, cause: str, result: Di
         state,
         units=account_unknown(state.units, dispense.quantities),
         latch=Latch("outcomeUnknown", dispense.transaction_id),
+        accounts=remember(state.accounts, result if result is not None and result.command == "dispense" else None),
         open_dispense=None,
     )
     state, settled = _settled(
@@ -103,6 +109,7 @@ def exchange(state: State, unit: str, count: int, by: str) -> tuple[State, Recor
 def checkpoint(state: State) -> Mapping[str, Any]:
     """What recovery starts from."""
     known: dict[str, Any] = {"units": units_to_json(state.units), "latch": latch_to_json(state.latch)}
+    known["accounts"] = accounts_to_json(state.accounts)
     return {**known, "lastTransaction": state.last_transaction, "closedByOperator": state.closed_by_operator}
 
 

@@ -17,7 +17,7 @@ from money.faults import draw_fault
 from money.kinds import DOUBT, KINDS
 from money.play import Outcome, play, story_lines
 from money.pool import Bar, Tally, chunks, on_all_cores, run_seeds, schedule_of, setting
-from money.schedule import EXCHANGED, Customer, Fault, Schedule, draw
+from money.schedule import BROUGHT_BACK, EXCHANGED, Customer, Fault, Schedule, draw
 from money.shrink import shrink
 
 from drivers.protocols.puloon_messages import MovementResult
@@ -104,6 +104,11 @@ def test_an_account_that_was_there_before_is_no_proof(survives: str, place: str)
     assert outcome.wrong == () and outcome.latched in ("outcomeUnknown", "dispenserFault")
 
 
+def test_an_account_that_a_reset_had_taken_away_may_come_back() -> None:
+    outcome = play(Schedule(7, (CUSTOMER,) * 3, BROUGHT_BACK, survives="dispensed", whole=False), setting())
+    assert outcome.wrong == () and outcome.latched == "outcomeUnknown"
+
+
 @pytest.mark.parametrize("survives", SURVIVES)
 def test_what_was_never_sent_did_not_run_whatever_the_unit_says(survives: str) -> None:
     """Worker and dispenser are gone when the command should leave; the account that comes back is of the customer before."""
@@ -142,6 +147,15 @@ def test_power_that_fails_between_the_answer_and_its_settlement() -> None:
     assert outcome.wrong == () and outcome.latched == "", "LAST STATUS was there to ask"
     outcome = played(replace(cut, arguments=(("dispenser", True), ("seconds", 3.0))), survives="nothing")
     assert outcome.wrong == () and outcome.latched == "outcomeUnknown", "and here it was not: a person had to count"
+
+
+def test_nobody_sends_what_could_not_be_synced() -> None:
+    """The simulated disk showed the sender a message whose fsync had failed. After a power cut its number was given out again."""
+    crash = Fault("wire pinPad toDevice#8", "broker/crash", (("seconds", 8.0),))
+    fails = Fault("event TimerExpired#1", "disk/syncFails")
+    cut = Fault("event TimerExpired#2", "machine/powerCut", (("dispenser", True), ("seconds", 20.0)))
+    customer = Customer(amount_minor=17_000, pace_s=1.5)
+    assert play(Schedule(483_682, (customer,), (crash, fails, cut), whole=False), setting()).wrong == ()
 
 
 def test_what_was_synced_before_a_kill_survives_a_power_cut_behind_it() -> None:

@@ -1,4 +1,4 @@
-"""cash.mix against every possibility tried out, cash.judge against what a dispenser can really have done, and the counters."""
+"""cash.mix against every possibility tried out, cash.proves against what a dispenser can really have done, and the counters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 from types import FrameType
 
 import pytest
-from core_play import NOTHING_BEFORE, account, config
+from core_play import ONE_BEFORE, account, config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -98,34 +98,34 @@ QUANTITIES = (2, 1, 0, 0)
 @pytest.mark.parametrize(
     ("says", "baseline", "proof"),
     [
-        (account(0, 0, 0, 0, command="none"), NOTHING_BEFORE, False),
+        (account(0, 0, 0, 0, command="none"), ONE_BEFORE, False),
         (account(0, 0, 0, 0, command="none"), account(0, 0, 0, 0, command="none"), False),
-        (NOTHING_BEFORE, NOTHING_BEFORE, False),
+        (ONE_BEFORE, ONE_BEFORE, False),
         (account(5, 0, 0, 0), account(5, 0, 0, 0), False),
         (account(2, 1, 0, 0), account(2, 1, 0, 0), False),
         (account(1, 0, 0, 0, error=0x01), account(1, 0, 0, 0, error=0x01), False),
-        (account(2, 1, 0, 0), NOTHING_BEFORE, True),
+        (account(2, 1, 0, 0), ONE_BEFORE, True),
         (account(2, 1, 0, 0), account(5, 0, 0, 0), True),
-        (account(2, 0, 0, 0, error=0x01), NOTHING_BEFORE, True),
-        (account(0, 0, 0, 0, error=0x20), NOTHING_BEFORE, True),
-        (account(2, 0, 0, 0), NOTHING_BEFORE, False),
-        (account(3, 0, 0, 0, error=0x20), NOTHING_BEFORE, False),
-        (account(0, 0, 1, 0, error=0x20), NOTHING_BEFORE, False),
-        (account(2, 1, 0, 0, error=0x05), NOTHING_BEFORE, False),
-        (account(2, 1, 0, 0, error=0x07), NOTHING_BEFORE, False),
-        (account(2, 1, 0, 0, error=0x08), NOTHING_BEFORE, False),
-        (account(2, 1, 0, 0, error=0x0A), NOTHING_BEFORE, False),
-        (account(2, 1, 0, 0, command="purge"), NOTHING_BEFORE, False),
+        (account(2, 0, 0, 0, error=0x01), ONE_BEFORE, True),
+        (account(0, 0, 0, 0, error=0x20), ONE_BEFORE, True),
+        (account(2, 0, 0, 0), ONE_BEFORE, False),
+        (account(3, 0, 0, 0, error=0x20), ONE_BEFORE, False),
+        (account(0, 0, 1, 0, error=0x20), ONE_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x05), ONE_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x07), ONE_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x08), ONE_BEFORE, False),
+        (account(2, 1, 0, 0, error=0x0A), ONE_BEFORE, False),
+        (account(2, 1, 0, 0, command="purge"), ONE_BEFORE, False),
         (account(2, 1, 0, 0, command="testDispense"), account(5, 0, 0, 0), False),
     ],
 )
 def test_what_last_status_proves(says: DispenserResult, baseline: DispenserResult, proof: bool) -> None:
-    assert proves(says, baseline, QUANTITIES) is proof
+    assert proves(says, baseline, (), QUANTITIES) is proof
 
 
 def test_an_account_with_missing_notes_proves_nothing() -> None:
     lost_sight = dataclasses.replace(account(2, 1, 0, 0), missing=1)
-    assert not proves(lost_sight, NOTHING_BEFORE, QUANTITIES)
+    assert not proves(lost_sight, ONE_BEFORE, (), QUANTITIES)
 
 
 COUNT = st.integers(0, 3)
@@ -142,16 +142,16 @@ ASKED = st.lists(COUNT, min_size=4, max_size=4).map(tuple)
 @settings(deadline=None, max_examples=300)
 @given(ACCOUNT, ACCOUNT, ASKED)
 def test_a_proof_never_claims_more_than_can_be(says: DispenserResult, baseline: DispenserResult, asked: tuple[int, ...]) -> None:
-    if proves(says, baseline, asked):
+    if proves(says, baseline, (), asked):
         assert possible(says, asked) and says != baseline and says.error not in cash.UNCERTAIN_ERRORS
-    assert not proves(says, says, asked), "an account that was there before is of an earlier dispense"
+    assert not proves(says, says, (), asked), "an account that was there before is of an earlier dispense"
 
 
 @settings(deadline=None, max_examples=200)
 @given(ACCOUNT, ASKED)
 def test_a_finished_dispense_is_known_unless_it_ended_as_the_one_before(baseline: DispenserResult, asked: tuple[int, ...]) -> None:
     done = account(*asked)
-    assert proves(done, baseline, asked) is (done != baseline)
+    assert proves(done, baseline, (), asked) is (done != baseline)
 
 
 # --- counters

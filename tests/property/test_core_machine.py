@@ -17,7 +17,18 @@ from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, FaceEvidence, Phase
 
-TROUBLE = ["killed", "workerDies", "silent", "diskFull", "killedWhenItAnswers", "refused", "answer", "outcomeUnknown", "workerLost"]
+TROUBLE = [
+    "killed",
+    "workerDies",
+    "silent",
+    "diskFull",
+    "killedWhenItAnswers",
+    "refused",
+    "powerCut",
+    "answer",
+    "outcomeUnknown",
+    "workerLost",
+]
 
 
 class World(Truths):
@@ -76,10 +87,14 @@ class World(Truths):
         if self.alive[device]:
             self.worker_dies(device)
 
-    @rule()
-    def the_dispenser_loses_power(self) -> None:
-        """And its memory of the last command with it."""
-        self.unit.memory = MEMORY_GONE
+    @rule(notes=st.integers(0, 2), back=st.booleans())
+    def the_dispenser_loses_power(self, notes: int, back: bool) -> None:
+        """Perhaps in the middle of a dispense. Its memory is gone, or what it knew of the last dispense that ended comes `back`."""
+        head = self.queues[Device.DISPENSER][:1]
+        ended = list(self.unit.dispenses)
+        if notes and head and isinstance(head[0], c.Dispense):
+            self.unit.pay(self.open_transaction(), head[0].quantities, notes, 0x20, 0)
+        self.unit.memory = ended[-1] if back and ended else MEMORY_GONE
         self.a_worker_dies(False, Device.DISPENSER)
 
     # --- the bank
@@ -170,6 +185,9 @@ class World(Truths):
         elif what == "killedWhenItAnswers":
             self.killed_soon(notes)
             self.answer(Device.DISPENSER)
+            self.all_online()
+        elif what == "powerCut":
+            self.the_dispenser_loses_power(notes, executed)
             self.all_online()
         elif what == "refused":
             self.queues[Device.DISPENSER].pop(0)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core_play import BLOCK, CARD, DEBIT, FACTORY, GOOD, NOTHING_BEFORE, config
+from core_play import BLOCK, CARD, DEBIT, FACTORY, GOOD, ONE_BEFORE, config
 
 from drivers.secret import Secret
 from drivers.transports.memory import VirtualClock
@@ -140,7 +140,7 @@ class Bench:
     def to_bank(self) -> Bench:
         self.to_amounts()
         self.press("amount:20000")
-        self.answer(Device.DISPENSER, e.DispenserPrepared, baseline=NOTHING_BEFORE, cassettes=FACTORY)
+        self.answer(Device.DISPENSER, e.DispenserPrepared, baseline=ONE_BEFORE, cassettes=FACTORY)
         self.answer(Device.CARD_READER, e.FirstCryptogramMade, kind="ARQC", field55="9f26")
         assert self.agent.state.phase is Phase.AUTHORISING
         return self

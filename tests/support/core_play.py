@@ -50,7 +50,8 @@ def account(
 
 FACTORY = (1, 2, 3, 4)
 """The types of the cassettes at their usual places."""
-NOTHING_BEFORE = account(0, 0, 0, 0, command="testDispense")
+ONE_BEFORE = account(0, 0, 0, 5)
+"""What LAST STATUS says when a story begins: the dispense of somebody who was there before."""
 MEMORY_GONE = account(0, 0, 0, 0, command="none")
 
 Make = Callable[[State], e.Event]
@@ -131,7 +132,7 @@ applications = answer(e.ApplicationsRead, candidates=(DEBIT,))
 selected = answer(e.ApplicationSelected, card=CARD)
 pin_started = done(Device.PIN_PAD)
 pin_block = answer(e.PinBlockMade, pin_block=PinBlock("iso9564-4", Secret(BLOCK), "KSN1"))
-prepared = answer(e.DispenserPrepared, baseline=NOTHING_BEFORE, cassettes=FACTORY)
+prepared = answer(e.DispenserPrepared, baseline=ONE_BEFORE, cassettes=FACTORY)
 arqc = answer(e.FirstCryptogramMade, kind="ARQC", field55="9F2608AABB")
 tc = answer(e.SecondCryptogramMade, kind="TC", data="9F2701 40".replace(" ", ""))
 aac = answer(e.SecondCryptogramMade, kind="AAC", data="9F270100")

@@ -35,6 +35,8 @@ class Unit:
         self.presented = [0, 0, 0, 0]
         self.rejected = [0, 0, 0, 0]
         self.memory: DispenserResult = MEMORY_GONE
+        self.dispenses: list[DispenserResult] = []
+        """Their accounts: the last that was finished may come back with the power."""
         self.fault = ""
         self.not_initialised = False
         """An initialisation failed: the service says that the unit is there again at its next good look."""
@@ -53,6 +55,7 @@ class Unit:
         self.paid[transaction_id] += cash.value_minor(SETTINGS.units, out)
         told = [n + 1 if error in cash.UNCERTAIN_ERRORS and quantities[i] else n for i, n in enumerate(out)]
         self.memory = account(*told, rejected=bin_, error=error)
+        self.dispenses.append(self.memory)
         self.fault = "jam" if error not in (0, cash.PICK_UP_ERROR) else self.fault
         return self.memory
 
@@ -155,7 +158,7 @@ class Wires(RuleBasedStateMachine):
         elif self.alive[command.device]:
             self.queues[command.device].append(command)
         else:
-            self.inbox.append(e.CommandFailed(command.command_id, command.device, "workerLost", "workerLost"))
+            self.inbox.append(e.CommandFailed(command.command_id, command.device, "workerLost", e.NOT_SENT))
 
     def open_transaction(self) -> str:
         found = next(entry.transaction_id for entry in reversed(self.journal) if entry.kind == "dispenseIntended")
@@ -198,8 +201,11 @@ class Wires(RuleBasedStateMachine):
             case c.Dispense():
                 self.feed(e.NotesDispensed(n, self.unit.pay(self.open_transaction(), command.quantities, 0, 0, 0)))
             case c.AskLastStatus():
+                assert command.cassettes == FACTORY
                 self.feed(e.LastStatusRead(n, self.unit.memory))
             case c.InitialiseDispenser():
+                if self.unit.fault:  # a RESET, which empties LAST STATUS
+                    self.unit.memory = MEMORY_GONE
                 self.feed(e.DispenserInitialised(n, self.unit.fault))
             case c.PrintReceipt():
                 self.feed(e.ReceiptPrinted(n))

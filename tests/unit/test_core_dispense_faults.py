@@ -10,7 +10,7 @@ from core_play import (
     GOOD,
     ID,
     MEMORY_GONE,
-    NOTHING_BEFORE,
+    ONE_BEFORE,
     TO_BANK,
     TO_CARD_BACK,
     TO_DISPENSING,
@@ -198,7 +198,7 @@ SENT = [
 def test_an_unchanged_account_of_a_command_that_may_have_been_heard_is_no_proof(how: object) -> None:
     story = paying() >> how >> e.DeviceOnline(Device.DISPENSER)  # type: ignore[operator]
     story.since = []
-    assert story >> last_status(NOTHING_BEFORE) << [recorded("dispenseUnknown", "transactionSettled", advice="DOBT"), Phase.FAILED]
+    assert story >> last_status(ONE_BEFORE) << [recorded("dispenseUnknown", "transactionSettled", advice="DOBT"), Phase.FAILED]
     latched(story)
 
 
@@ -234,7 +234,7 @@ def test_a_baseline_that_looks_like_this_dispense_proves_nothing() -> None:
 
 def test_last_status_is_read_with_the_cassettes_that_stood_there() -> None:
     """What the unit counted belongs to the places of then; it is in the journal, and asked for again after a restart."""
-    exchanged = answer(e.DispenserPrepared, baseline=NOTHING_BEFORE, cassettes=(2, 1, 3, 4))
+    exchanged = answer(e.DispenserPrepared, baseline=ONE_BEFORE, cassettes=(2, 1, 3, 4))
     story = idle() >> TO_BANK[:-2] >> exchanged >> arqc >> approved >> tc >> e.CardRemoved() >> lost(Device.DISPENSER)
     story.since = []
     assert story >> e.DeviceOnline(Device.DISPENSER) << [told(c.AskLastStatus, cassettes=(2, 1, 3, 4)), Phase.RESOLVING]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from core_play import (
-    NOTHING_BEFORE,
+    ONE_BEFORE,
     TO_AMOUNT,
     TO_BANK,
     TO_CARD_BACK,
@@ -142,7 +142,7 @@ def go_home(story: play) -> None:
             if isinstance(asked, c.InitialiseDispenser):
                 story >> initialised
             elif isinstance(asked, c.AskLastStatus):
-                story >> last_status(NOTHING_BEFORE)
+                story >> last_status(ONE_BEFORE)
             elif isinstance(asked, c.Dispense):
                 story >> dispensed(account(*asked.quantities))
             else:

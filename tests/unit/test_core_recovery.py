@@ -11,7 +11,7 @@ from core_play import (
     GOOD,
     ID,
     MEMORY_GONE,
-    NOTHING_BEFORE,
+    ONE_BEFORE,
     TO_AMOUNT,
     TO_BANK,
     TO_CARD_BACK,
@@ -152,7 +152,7 @@ def test_killed_after_every_effect(name: str) -> None:
         open_before = [entry.kind for entry in dead.journal if entry.kind in ("dispenseIntended", "transactionSettled")][-1:] == [
             "dispenseIntended"
         ]
-        story = restarted(dead, result if ran else NOTHING_BEFORE)
+        story = restarted(dead, result if ran else ONE_BEFORE)
         note = f"killed after effect {effects} ({dead.sent[-1] if dead.sent else 'none'})"
         assert len(dead.dispenses()) + len(story.dispenses()) <= 1, note
         asked = "authorisationRequested" in dead.kinds()
@@ -177,7 +177,7 @@ def test_the_number_of_a_transaction_is_never_used_again() -> None:
     dead = idle() >> TO_AMOUNT
     dead >> e.Pressed("amount:20000")
     assert dead.kinds()[-1] == "transactionStarted"
-    story = restarted(dead, NOTHING_BEFORE) >> TO_BANK
+    story = restarted(dead, ONE_BEFORE) >> TO_BANK
     assert [entry.transaction_id for entry in story.journal if entry.kind == "transactionStarted"] == [ID, "T0001-00000002"]
 
 
@@ -259,7 +259,7 @@ def test_the_disk_refuses_every_record_in_turn(name: str) -> None:
         assert ran == ("dispenseIntended" in story.kinds())
         assert all(not isinstance(command, c.Authorise) or "authorisationRequested" in story.kinds() for command in story.sent[seen:])
         assert not (ran and "cardConfirmed" not in story.kinds())
-        after = restarted(story, result if ran else NOTHING_BEFORE)
+        after = restarted(story, result if ran else ONE_BEFORE)
         assert len(after.advices(ID)) <= 1
         if ran and name != "doubtful":
             paid = sum(unit.presented for unit in result.units)

@@ -21,7 +21,7 @@ from core_play import (
     FACTORY,
     GOOD,
     MEMORY_GONE,
-    NOTHING_BEFORE,
+    ONE_BEFORE,
     SECRETS,
     TEMPLATE,
     account,
@@ -90,9 +90,9 @@ SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
         e.FaceEnrolled(n, decision, Secret(TEMPLATE if decision == "accepted" else ""), FaceEvidence())
         for decision in ("accepted", "noFace")
     ],
-    e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, NOTHING_BEFORE, FACTORY)],
+    e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, ONE_BEFORE, FACTORY)],
     e.NotesDispensed: lambda n: [e.NotesDispensed(n, result) for result in (account(1, 0, 0, 0), GOOD, EMPTY, JAM, UNCERTAIN, MEMORY_GONE)],
-    e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, NOTHING_BEFORE, MEMORY_GONE, JAM)],
+    e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, ONE_BEFORE, MEMORY_GONE, JAM)],
     e.DispenserInitialised: lambda n: [e.DispenserInitialised(n, fault) for fault in ("", "jamExit")],
     e.ReceiptPrinted: lambda n: [e.ReceiptPrinted(n)],
     e.SelfCheckDone: lambda n: [e.SelfCheckDone(n, Device.PRINTER, {"paper": "full"})],
@@ -171,7 +171,7 @@ def test_every_question_has_an_answer() -> None:
 def accounts(asked: tuple[int, ...]) -> list[DispenserResult]:
     """What a dispenser may say of a dispense: all of it, nothing and why, no proof, memory gone, the account of before."""
     nothing = [0] * len(asked)
-    return [account(*asked), *(account(*nothing, error=error) for error in (0x01, 0x20, 0x07)), MEMORY_GONE, NOTHING_BEFORE]
+    return [account(*asked), *(account(*nothing, error=error) for error in (0x01, 0x20, 0x07)), MEMORY_GONE, ONE_BEFORE]
 
 
 TYPING = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT, Phase.STILL_THERE)

@@ -126,7 +126,7 @@ def test_telemetry_comes_each_minute_with_what_happened_in_it(bench: FleetBench)
 
 
 def test_notes_are_counted_once_and_jams_are_seen(bench: FleetBench) -> None:
-    opened = OpenDispense("T0001-00000001", 20_000, (2, 0, 0, 0), NOTHING)
+    opened = OpenDispense("T0001-00000001", 20_000, (2, 0, 0, 0), NOTHING, (), (1, 2, 3, 4))
     jam = DispenserResult("dispense", 0x02, "JAM_CHK_DVT", 0, (UnitResult(1, 1), *(UnitResult(0, 0),) * 3))
     before = replace(bench.agent.state, open_dispense=opened)
     units = tuple(replace(unit, presented=1, rejected=1) if unit.unit == "1" else unit for unit in before.units)
@@ -139,7 +139,7 @@ def test_notes_are_counted_once_and_jams_are_seen(bench: FleetBench) -> None:
 
 
 def test_nothing_is_written_while_a_dispense_is_open(bench: FleetBench) -> None:
-    opened = OpenDispense("T0001-00000001", 20_000, (2, 0, 0, 0), NOTHING)
+    opened = OpenDispense("T0001-00000001", 20_000, (2, 0, 0, 0), NOTHING, (), (1, 2, 3, 4))
     bench.agent.state = replace(bench.agent.state, open_dispense=opened)
     head, sent = bench.store.head, len(bench.messages())
     bench.agent.take(e.DeviceNoted(Device.PRINTER, "paperLow"))

@@ -233,7 +233,7 @@ def test_what_a_restart_interrupts_is_told_as_that(bench: FleetBench) -> None:
 
 def test_nothing_is_taken_while_a_dispense_is_open(bench: FleetBench) -> None:
     account = DispenserResult("testDispense", 0, "", 0, (UnitResult(0, 0),) * 4)
-    opened = OpenDispense("T0001-00000001", 10_000, (1, 0, 0, 0), account)
+    opened = OpenDispense("T0001-00000001", 10_000, (1, 0, 0, 0), account, (), (1, 2, 3, 4))
     bench.agent.state = replace(bench.agent.state, open_dispense=opened)
     before = len(bench.kinds)
     asked = bench.order("status")

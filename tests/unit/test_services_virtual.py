@@ -21,7 +21,7 @@ from simulators.devices.pinpad_vault import Vault, VolatileMemory
 from simulators.devices.printer import Printer
 from terminal.core import commands as c
 from terminal.core import events as e
-from terminal.core.cash import DispenserResult, UnitResult, proves
+from terminal.core.cash import DispenserResult, UnitResult, possible, proves, remember
 from terminal.core.model import Device
 from terminal.workers.service import Service, failed, reason_of
 from terminal.workers.services import dispenser, pin_pad, printer
@@ -94,7 +94,7 @@ class DispenserRig(Rig):
         return event.baseline
 
     def dispense(self, *quantities: int) -> e.Event:
-        (event,) = self.do(c.Dispense, 75.0, quantities=quantities)
+        (event,) = self.do(c.Dispense, 75.0, quantities=quantities, cassettes=self.cassettes)
         return event
 
     def last_status(self) -> DispenserResult:
@@ -118,8 +118,10 @@ def cash() -> DispenserRig:
     return rig
 
 
-def account(*presented: int, command: str = "dispense") -> DispenserResult:
-    return DispenserResult(command, 0, "", 0, tuple(UnitResult(n, 0) for n in presented))
+def account(*presented: int, by_position: tuple[int, ...] = ()) -> DispenserResult:
+    """Nothing rejected. `by_position` when cassettes are not at their usual places."""
+    counted = tuple(count for exits in by_position or presented for count in (exits, 0))
+    return DispenserResult("dispense", 0, "", 0, tuple(UnitResult(n, 0) for n in presented), counted)
 
 
 def test_opening_asks_for_the_status_and_touches_nothing(cash: DispenserRig) -> None:
@@ -139,7 +141,7 @@ def test_units_are_by_cassette_type_not_by_position(cash: DispenserRig) -> None:
     for unit, kind in ((1, 2), (2, 1)):
         cash.hand("set_cassette", unit=unit, type=kind)
     cash.prepare(3, 0, 0, 0)
-    assert cash.dispense(3, 0, 0, 0) == e.NotesDispensed(cash.number, account(3, 0, 0, 0))
+    assert cash.dispense(3, 0, 0, 0) == e.NotesDispensed(cash.number, account(3, 0, 0, 0, by_position=(0, 3, 0, 0)))
     assert cash.hand("take_notes") == [[2, 3]]
 
 
@@ -152,7 +154,7 @@ def test_the_same_amount_twice_proves_nothing_when_the_second_answer_is_lost() -
     baseline = cash.prepare(2, 0, 0, 0)
     assert baseline == account(2, 0, 0, 0) and cash.sent(TEST_DISPENSE) == 0 and cash.sent(DISPENSE) == 1
     cash.dispense(2, 0, 0, 0)
-    assert not proves(cash.last_status(), baseline, (2, 0, 0, 0))
+    assert not proves(cash.last_status(), baseline, (), (2, 0, 0, 0))
 
 
 def test_counts_belong_to_the_cassettes_that_stood_there_when_the_dispense_was_sent() -> None:
@@ -164,7 +166,35 @@ def test_counts_belong_to_the_cassettes_that_stood_there_when_the_dispense_was_s
     for unit, kind in ((1, 2), (2, 1)):
         cash.hand("set_cassette", unit=unit, type=kind)
     cash.open()
-    assert cash.last_status().missing == 2 and not proves(cash.last_status(), baseline, (1, 1, 0, 0))
+    assert cash.last_status().missing == 2 and not proves(cash.last_status(), baseline, (), (1, 1, 0, 0))
+
+
+def test_nothing_is_paid_from_cassettes_that_changed_places_since_it_was_prepared(cash: DispenserRig) -> None:
+    cash.prepare(1, 0, 0, 0)
+    cash.hand("exchange_cassettes", unit=1, other=2)
+    with pytest.raises(DeviceFault) as caught:
+        cash.dispense(1, 0, 0, 0)
+    assert caught.value.name == "cassettesMoved" and cash.sent(DISPENSE) == 0
+
+
+def test_a_unit_that_was_reset_and_brings_back_an_old_dispense_proves_nothing() -> None:
+    """RESET empties LAST STATUS, so the baseline says nothing; the power cut brings back the dispense of the customer before."""
+    cash = DispenserRig(Options(last_status_survives="dispensed"))
+    cash.open()
+    cash.prepare(2, 0, 0, 0)
+    event = cash.dispense(2, 0, 0, 0)
+    assert isinstance(event, e.NotesDispensed)
+    cash.hand("stray_note", unit=1, place="ejt")
+    cash.initialise()
+    cash.hand("clear_jam")
+    cash.hand("take_notes")
+    baseline = cash.prepare(2, 0, 0, 0)
+    assert baseline.command == "none"
+    cash.hand("power", cut_after_notes=0)
+    cash.dispense(2, 0, 0, 0)
+    cash.hand("power", to="on")
+    assert cash.hand("take_notes") == [] and possible(cash.last_status(), (2, 0, 0, 0))
+    assert not proves(cash.last_status(), baseline, remember((), event.result), (2, 0, 0, 0))
 
 
 def test_a_cassette_that_is_not_there_is_said_before_the_bank_is_asked(cash: DispenserRig) -> None:
@@ -195,15 +225,15 @@ def test_a_lost_answer_is_an_event_and_the_dispense_is_not_sent_again(cash: Disp
     event = cash.dispense(2, 0, 0, 0)
     assert event == e.CommandFailed(cash.number, Device.DISPENSER, "outcomeUnknown", "acknowledged")
     cash.hand("fault", kind="clear")
-    assert proves(cash.last_status(), baseline, (2, 0, 0, 0))
+    assert proves(cash.last_status(), baseline, (), (2, 0, 0, 0))
     assert cash.sent(DISPENSE) == 1 and cash.hand("take_notes") == [[1, 2]]
 
 
 def test_last_status_waits_for_a_unit_that_still_moves_notes(cash: DispenserRig) -> None:
     baseline = cash.prepare(20, 0, 0, 0)
-    (event,) = cash.do(c.Dispense, 1.0, quantities=(20, 0, 0, 0))
+    (event,) = cash.do(c.Dispense, 1.0, quantities=(20, 0, 0, 0), cassettes=(1, 2, 3, 4))
     assert isinstance(event, e.CommandFailed) and event.kind == "outcomeUnknown"
-    assert proves(cash.last_status(), baseline, (20, 0, 0, 0))
+    assert proves(cash.last_status(), baseline, (), (20, 0, 0, 0))
     assert cash.sent(DISPENSE) == 1
 
 
@@ -213,7 +243,7 @@ def test_a_unit_that_lost_its_power_proves_nothing(cash: DispenserRig) -> None:
     event = cash.dispense(3, 0, 0, 0)
     assert isinstance(event, e.CommandFailed) and event.kind == "outcomeUnknown"
     cash.hand("power", to="on")
-    assert not proves(cash.last_status(), baseline, (3, 0, 0, 0))
+    assert not proves(cash.last_status(), baseline, (), (3, 0, 0, 0))
 
 
 def test_a_silent_unit_is_a_link_error_by_the_deadline(cash: DispenserRig) -> None:

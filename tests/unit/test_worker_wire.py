@@ -157,9 +157,18 @@ def changed(base: dict[str, Any], **fields: Any) -> bytes:
         (changed(PIN, pin_block="AB"), "PinBlockMade.pin_block: PinBlock: str where an object is due"),
         (changed(PIN, pin_block={"format": "f", "ksn": "1"}), "PinBlockMade.pin_block: PinBlock: block is missing"),
         (changed(PIN, pin_block={"format": "f", "block": 12, "ksn": "1"}), "PinBlockMade.pin_block: PinBlock.block: int where str is due"),
-        (b'{"type":"Dispense","command_id":1,"deadline_s":1.0,"quantities":"12"}', "Dispense.quantities: str where list is due"),
-        (b'{"type":"Dispense","command_id":1,"deadline_s":1.0,"quantities":[1,null]}', "Dispense.quantities: NoneType where int is due"),
-        (b'{"type":"Dispense","command_id":1,"deadline_s":true,"quantities":[1]}', "Dispense.deadline_s: bool where int or float is due"),
+        (
+            b'{"type":"Dispense","command_id":1,"deadline_s":1.0,"cassettes":[1],"quantities":"12"}',
+            "Dispense.quantities: str where list is due",
+        ),
+        (
+            b'{"type":"Dispense","command_id":1,"deadline_s":1.0,"cassettes":[1],"quantities":[1,null]}',
+            "Dispense.quantities: NoneType where int is due",
+        ),
+        (
+            b'{"type":"Dispense","command_id":1,"deadline_s":true,"cassettes":[1],"quantities":[1]}',
+            "Dispense.deadline_s: bool where int or float is due",
+        ),
         (changed(PRINT, fields=[]), "PrintReceipt.fields: list where dict is due"),
         (changed(PRINT, lines=[{"text": "x", "align": "middle"}]), "ReceiptText.align: not one of left, center, right"),
     ],

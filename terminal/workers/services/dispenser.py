@@ -48,14 +48,12 @@ class DispenserService:
         self._fault = ""
         self._noted = ""
         self._next_look = 0.0
-        self._types = [0] * 4
-        """By position, top first: the type of the cassette that was last seen there."""
 
     def open(self) -> Iterable[Event]:
         """STATUS only: nothing is reset before LAST STATUS was read."""
         self.close()
         self._driver = PuloonLcdm4000(self._open_stream(), self._clock, max_notes=self._max_notes)
-        self._fault = fault_of(self._status(self._deadline(STATUS_S)))
+        self._fault = fault_of(self._unit.status(self._deadline(STATUS_S)))
         return self._looked()
 
     def close(self) -> None:
@@ -71,7 +69,7 @@ class DispenserService:
         """Look at the unit now and then: a fault that appears or that somebody cleared makes the core initialise it anew."""
         if self._clock.now() < self._next_look:
             return []
-        status = self._status(self._deadline(STATUS_S))
+        status = self._unit.status(self._deadline(STATUS_S))
         fault = fault_of(status)
         changed, self._fault = fault != self._fault, fault
         near_end = ",".join(f"nearEnd{cassette.type}" for cassette in status.cassettes if cassette.near_end)
@@ -99,33 +97,39 @@ class DispenserService:
             case InitialiseDispenser(command_id=number):
                 return DispenserInitialised(number, self._initialise(deadline))
             case CheckDispenser(command_id=number):
-                return SelfCheckDone(number, self.device, findings_of(self._status(deadline)))
+                return SelfCheckDone(number, self.device, findings_of(self._unit.status(deadline)))
         raise ProtocolError(f"{type(command).__name__} is no command of a dispenser")
 
     def _dispense(self, command: Dispense, deadline: Deadline) -> Event:
-        """One call. Whether the unit acknowledged it is told with the loss, for people who read the story: it proves nothing."""
+        """A last look, then one call. Whether the unit acknowledged it is told with the loss, for whoever reads it: it proves nothing."""
+        if self._ready(command.quantities, deadline) != command.cassettes:
+            raise DeviceFault("cassettes have changed places since the dispense was prepared", code=0, name="cassettesMoved")
         try:
             result = self._unit.dispense(four(command.quantities), deadline)
         except OutcomeUnknown:
             heard = "acknowledged" if self._unit.acknowledged else "notAcknowledged"
             return CommandFailed(command.command_id, self.device, "outcomeUnknown", heard)
-        return NotesDispensed(command.command_id, result_of(result, "dispense", self._types))
+        return NotesDispensed(command.command_id, result_of(result, "dispense", command.cassettes))
 
     def _prepare(self, number: int, quantities: tuple[int, ...], deadline: Deadline) -> DispenserPrepared:
         """The baseline against which a lost answer will be judged, and the cassettes whose notes its counts will be."""
-        status = self._status(deadline)
+        cassettes = self._ready(quantities, deadline)
+        return DispenserPrepared(number, self._last_status(cassettes, deadline), cassettes)
+
+    def _ready(self, quantities: tuple[int, ...], deadline: Deadline) -> tuple[int, ...]:
+        """The cassettes that stand there, top first, by type (0: none). DeviceFault when the unit cannot pay this now."""
+        status = self._unit.status(deadline.sooner(STATUS_S))
         fault = fault_of(status) or missing_cassette(status, quantities)
         if fault:
             self._fault = fault
             raise DeviceFault(f"the dispenser cannot pay: {fault}", code=status.error.code, name=fault)
-        cassettes = tuple(cassette.type for cassette in status.cassettes)
-        return DispenserPrepared(number, self._last_status(cassettes, deadline), cassettes)
+        return tuple(cassette.type for cassette in status.cassettes)
 
     def _ask_until_it_answers(self, cassettes: Sequence[int], deadline: Deadline) -> DispenserResult:
         """While it moves notes the unit is silent; reading moves nothing and may be repeated."""
         while True:
             try:
-                self._status(deadline.sooner(STATUS_S))
+                self._unit.status(deadline.sooner(STATUS_S))
                 return self._last_status(cassettes, deadline.sooner(STATUS_S))
             except (LinkTimeout, ProtocolError):  # a dead port is a LinkError: out with it, so that it is opened anew
                 if deadline.expired:
@@ -134,17 +138,11 @@ class DispenserService:
     def _initialise(self, deadline: Deadline) -> str:
         """RESET only when STATUS shows an error: a healthy unit is not touched."""
         self._fault = "notInitialised"  # when this fails, the next look that finds it well tells the core to try again
-        fault = fault_of(self._status(deadline))
+        fault = fault_of(self._unit.status(deadline))
         if fault:
             fault = fault_of(self._unit.reset(deadline).status)
         self._fault = fault
         return fault
-
-    def _status(self, deadline: Deadline) -> Status:
-        status = self._unit.status(deadline)
-        for position, cassette in enumerate(status.cassettes):
-            self._types[position] = cassette.type or self._types[position]
-        return status
 
     def _last_status(self, cassettes: Sequence[int], deadline: Deadline) -> DispenserResult:
         last = self._unit.last_status(deadline)
@@ -193,7 +191,7 @@ def four(quantities: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def result_of(result: MovementResult, command: str, types: Sequence[int]) -> DispenserResult:
-    """The answer is by position; units are by cassette type. `types`: what stood at each position before, 0 when nothing did.
+    """The answer is by position; units are by cassette type. `types`: what stood at each position when it was sent, 0 when nothing did.
 
     A cassette that was taken out meanwhile comes without its type (0): it is the one that stood at its place, unless that one now stands
     elsewhere. Notes of a place where another one stands now are missing: then the account proves nothing (docs/decisions/0035, 0038).
@@ -209,7 +207,8 @@ def result_of(result: MovementResult, command: str, types: Sequence[int]) -> Dis
             unknown += cassette.exit + cassette.reject
     units = tuple(UnitResult(p, r) for p, r in zip(presented, rejected, strict=True))
     missing = max(0, result.miss - MISS_NONE) + unknown
-    return DispenserResult(command, result.error.code, "" if result.error.ok else result.error.name, missing, units)
+    counted = tuple(count for cassette in result.cassettes for count in (cassette.exit, cassette.reject))
+    return DispenserResult(command, result.error.code, "" if result.error.ok else result.error.name, missing, units, counted)
 
 
 def build(settings: Mapping[str, Any]) -> DispenserService:

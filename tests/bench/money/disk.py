@@ -39,6 +39,12 @@ class StoreKeys:
     data: DataKeys | None = None
 
 
+UNSEEN: set[tuple[str, int, int]] = set()
+"""Messages (class, epoch, seq) of an append whose fsync failed. SQLite shows nobody a commit that it could not sync (tried
+with 3.40.1 and a failing fsync: the index of the log is written behind the sync): until a restart reads the log anew the sender sees none
+of them."""
+
+
 class Blank:
     """A store as it is after its creation, to be copied for every schedule."""
 
@@ -59,6 +65,7 @@ class Disk:
         self._telemetry = telemetry
         self._chance = chance
         self._number = 0
+        UNSEEN.clear()
         self._synced: dict[str, int] = {}
         self._log = ""
         self.refusals = 0
@@ -93,6 +100,8 @@ class Disk:
     # --- what goes wrong
 
     def before_append(self, store: Store) -> None:
+        if self.lies:
+            self._before = _messages(store)
         if self.refusals:
             self.refusals -= 1
             raise StoreFailed("no space left on the simulated disk")
@@ -102,6 +111,7 @@ class Disk:
             self._limited = self.full
 
     _limited = False
+    _before: set[tuple[str, int, int]] = set()
 
     def after_append(self, store: Store) -> None:
         if not self.lies:
@@ -109,6 +119,7 @@ class Disk:
         else:
             self.lies -= 1
             self.lied += 1
+            UNSEEN.update(_messages(store) - self._before)
             store._broken = "the simulated disk said that it could not sync"
             raise StoreFailed(store._broken)
 
@@ -120,6 +131,7 @@ class Disk:
 
     def survive(self, *, power: bool) -> None:
         """The process is gone (`power`: the machine with it). From now on `path` is what the next one finds."""
+        UNSEEN.clear()
         old, self._number = self.path.parent, self._number + 1
         new = self._folder / str(self._number)
         new.mkdir()
@@ -147,3 +159,7 @@ class Disk:
                 os.unlink(f"{folder}/{name}")
             os.rmdir(folder)
         os.rmdir(self._folder)
+
+
+def _messages(store: Store) -> set[tuple[str, int, int]]:
+    return set(store._database.execute("SELECT class, epoch, seq FROM outbox"))

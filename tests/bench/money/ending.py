@@ -129,13 +129,17 @@ def _payable(world: World) -> bool:
     store = world.life.store
     assert store is not None
     intended: dict[str | None, list[int]] = {}
+    doubtful = [0] * len(DENOMINATIONS)
     for entry in store.entries():
         if entry.kind == "dispenseIntended":
             intended[entry.transaction_id] = entry.data["quantities"]
         elif entry.kind == "dispenseUnknown":
             left = _left_by(world, entry.transaction_id)
             asked = intended[entry.transaction_id]
-            held = [max(0, there + gone - wanted) for there, gone, wanted in zip(held, left, asked, strict=True)]
+            doubtful = [before + wanted - gone for before, wanted, gone in zip(doubtful, asked, left, strict=True)]
+        elif entry.kind == "cashUnitExchanged":
+            doubtful[int(entry.data["unit"]) - 1] = 0
+    held = [max(0, there - gone) for there, gone in zip(held, doubtful, strict=True)]
     return any(_makes(amount, DENOMINATIONS, held, state.config.max_notes) for amount in state.config.presets_minor)
 
 

@@ -66,6 +66,10 @@ class Cell:
         faults = tuple(Fault(at, kind, tuple(sorted(KINDS[kind].usual().items()))) for kind, at in cells)
         return Schedule(number, (CUSTOMER,), faults, whole=False)
 
+    @property
+    def at_once(self) -> bool:
+        return self.second is not None and self.second[1] == self.first[1]
+
     def __str__(self) -> str:
         cells = [self.first] if self.second is None else [self.first, self.second]
         said = " and ".join(f"{kind} at {at}" for kind, at in cells)
@@ -185,14 +189,21 @@ def main(report: Path | None, *, pairs: bool) -> tuple[dict[str, Any], bool]:
         complete = complete and found.by_number[1] == len(more_cells)
         figures["violations"] += len(wrong)
     if pairs:
+        figures |= {"pairs": 0, "pairs_both_struck": 0, "pair_violations": 0, "pairs_latched": 0}
         both = list(_pairs(points))
-        of_two, more, doubtful = run(both, "pairs around the dispense")
-        figures |= {"pairs": len(both), "pairs_run": of_two.schedules, "pair_violations": len(more), "pairs_latched": len(doubtful)}
-        figures["pairs_both_struck"] = of_two.by_number[2]
-        at_once = sum(cell.second is not None and isinstance(cell.second[1], int) for cell in both)
-        complete = complete and of_two.by_number[2] >= at_once  # at one moment both strike, whatever the first does
-        figures["violations"] += len(more)
-        tally.taken |= of_two.taken
+        for at_once in (True, False):
+            cells = [cell for cell in both if cell.at_once is at_once]
+            of_two, more, doubtful = run(cells, "pairs of a moment" if at_once else "pairs of two moments")
+            complete = complete and (of_two.by_number[2] == len(cells) or not at_once)  # whatever the first does, the other strikes too
+            said = {
+                "pairs": len(cells),
+                "pairs_both_struck": of_two.by_number[2],
+                "pair_violations": len(more),
+                "pairs_latched": len(doubtful),
+            }
+            figures |= {what: figures[what] + number for what, number in said.items()}
+            figures["violations"] += len(more)
+            tally.taken |= of_two.taken
     taken = coverage.pairs(tally.taken)
     figures |= {"state_event_taken": taken.taken, "state_events": taken.of}
     if report is not None:

@@ -28,17 +28,21 @@ class Payout:
     asked: tuple[int, ...]
     notes: Counter[int] = field(default_factory=Counter)
     account: Counts | None = None
-    before: Counts | None = None
-    """What the unit counts of it, and what it had counted of the movement before."""
+    earlier: tuple[Counts, ...] = ()
+    """What the unit counts of it; and what it had counted of the movement before, and of the dispenses before."""
 
     @property
     def as_before(self) -> bool:
-        """Nobody who asks afterwards can tell it from the one before."""
-        return self.account is not None and self.account == self.before
+        """Nobody who asks afterwards can tell it from one that was before."""
+        return any(counted(self.account) == counted(before) for before in self.earlier)
 
     @property
     def minor(self) -> int:
         return sum(DENOMINATIONS[kind] * count for kind, count in self.notes.items())
+
+
+def counted(account: Counts | None) -> tuple[int, list[int], list[int]] | None:
+    return None if account is None else (account.error, account.exits, account.rejects)
 
 
 class WitnessedDispenser(Dispenser):
@@ -68,11 +72,11 @@ class WitnessedDispenser(Dispenser):
         super()._finish(counts, at)
 
     def _start(self, code: int, data: bytes, at: float) -> bool:
-        before = self.last
+        earlier = [one for one in (self.last, *(payout.account for payout in self.payouts)) if one is not None]
         started = super()._start(code, data, at)
         if started and code == wire.DISPENSE:
             asked = tuple(byte - 0x20 for byte in data[:4])
-            self.payouts.append(Payout(at, self._intent(), asked, account=self.last, before=before))
+            self.payouts.append(Payout(at, self._intent(), asked, account=self.last, earlier=tuple(earlier)))
         return started
 
     def _step(self, moment: float) -> None:

@@ -166,10 +166,16 @@ def time_out_is_failure(digs: Digs) -> None:
 
 @mutant("noBaseline", "LAST STATUS shows a dispense, so it is this one", "debitedIsPresented")
 def no_baseline(digs: Digs) -> None:
-    def proves(result: Any, baseline: Any, quantities: Any) -> bool:
+    def proves(result: Any, baseline: Any, earlier: Any, quantities: Any) -> bool:
         return cash.possible(result, quantities) and not cash.uncertain(result)
 
     instead(digs, cash.proves, proves)
+
+
+@mutant("noEarlier", "what LAST STATUS did not show just before the dispense is of the dispense", "debitedIsPresented")
+def no_earlier(digs: Digs) -> None:
+    shipped = cash.proves
+    instead(digs, shipped, lambda result, baseline, earlier, quantities: shipped(result, baseline, (), quantities))
 
 
 def _last_status(digs: Digs, not_executed: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from money.mutants import Digs, instead, mutant, put
 from terminal.adapters.requests_pending import PendingRequests
-from terminal.core import authorising, cash, paying, service
+from terminal.core import authorising, cash, paying, service, settling
 from terminal.core import commands as c
 from terminal.core.cash import Accuracy, CashUnit
 from terminal.core.model import Latch, Phase
@@ -130,3 +130,16 @@ def left_cash_makes_inaccurate(digs: Digs) -> None:
 @mutant("keepAReserve", "the last notes of a cassette stick together: five stay in", "servesAgain")
 def keep_a_reserve(digs: Digs) -> None:
     put(digs, CashUnit, "count", property(lambda unit: max(0, unit.initial - unit.presented - unit.rejected - unit.unknown - 5)))
+
+
+@mutant("exchangeKeepsDoubt", "an exchanged cassette stays inaccurate until the next count", "accurateWherePossible")
+def exchange_keeps_doubt(digs: Digs) -> None:
+    shipped = settling.exchange
+
+    def exchange(state: Any, unit: str, count: int, by: str) -> Any:
+        after, made = shipped(state, unit, count, by)
+        units = tuple(replace(one, accuracy=Accuracy.INACCURATE) if one.unit == unit else one for one in after.units)
+        after = replace(after, units=units)
+        return after, c.Record((made.entries[0], c.Entry("checkpoint", None, settling.checkpoint(after))))
+
+    instead(digs, shipped, exchange)

@@ -95,6 +95,7 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
                 held = sum(cassette.remaining for cassette in world.dispenser.mechanics.cassettes if cassette.type == kind + 1)
                 exchange_unit(config, str(kind + 1), held, BY, opened)
                 world.exchanged[kind] = out_of(world)[kind]
+        world.excuses.clear()  # no fault is left: from here on nothing may be in doubt, and no count inaccurate
     except (ConfigError, ValueError) as error:  # ValueError: what the terminal shows as latched is not in its journal
         return [("reconciliation", str(error))]
     world.start_life()

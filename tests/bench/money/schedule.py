@@ -106,6 +106,11 @@ EXCHANGED = (
     Fault("event Started#2", "dispenser/cassettesExchanged", (("other", 2), ("unit", 1))),
 )
 """Paid in part, nobody heard the answer, and when somebody asks the cassettes stand elsewhere."""
+BROUGHT_BACK = (
+    Fault("show takeCash#1", "dispenser/rejectBinOut", (("seconds", 5.0),)),
+    Fault("send<Dispense#2", "dispenser/powerCutInMovement", (("notes", 0), ("place", "chk"), ("seconds", 8.0))),
+)
+"""Three want the same. The second meets a fault, a RESET empties LAST STATUS; power that fails under the third brings back the first."""
 DELICATE = (
     *("journal<dispenseIntended", "journal>dispenseIntended", "send<Dispense", "send>Dispense", "note", "note", "note"),
     *(
@@ -250,11 +255,17 @@ def draw(seed: int, make_fault: Any) -> Schedule:
     if Random(f"exchanged/{seed}").random() < 0.01:
         faults += EXCHANGED
         customers = (replace(customers[0], amount_minor=38_000), *customers[1:])
+    survives = chance.choice(("nothing", "reset", "reset", "power", "finished"))
+    if Random(f"memory/{seed}").random() < 0.2:
+        survives = "dispensed"
+    if Random(f"brought back/{seed}").random() < 0.01:
+        faults += BROUGHT_BACK
+        customers, survives = (customers[0],) * 3, "dispensed"
     return Schedule(
         seed,
         customers,
         tuple(faults),
-        survives=chance.choice(("nothing", "reset", "reset", "power", "finished")),
+        survives=survives,
         latency=chance.choice((1.0, 1.0, 0.0, 5.0)),
         counts=chance.choice(((60, 60, 60, 60), (60, 60, 60, 60), (3, 2, 60, 60), (1, 0, 2, 5))),
         swapped=chance.random() < 0.15,

@@ -19,6 +19,7 @@ import terminal.adapters.sealing as sealing
 import terminal.adapters.store as store
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
+from money.disk import UNSEEN
 from money.stops import PAGE_S
 from terminal.adapters.outbox import ACKNOWLEDGED, Bounds, Level, OutboxClass, OutboxRow, Outgoing, Stamp, levels
 from terminal.adapters.outbox_sender import Outbox
@@ -52,7 +53,7 @@ class ShortWire:
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
         store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
-        link_loop.Outbox = OneFileOutbox if on else Outbox  # type: ignore[attr-defined]
+        link_loop.Outbox = OneFileOutbox if on else SyncedOutbox  # type: ignore[attr-defined]
 
     def encode(self, message: Any) -> bytes:
         if not self.on:
@@ -84,8 +85,18 @@ class NoTelemetry:
         """Nothing is open."""
 
 
-class OneFileOutbox(Outbox):
-    """`terminal.adapters.outbox_sender.Outbox` where nobody stores telemetry."""
+class SyncedOutbox(Outbox):
+    """`terminal.adapters.outbox_sender.Outbox`, and of what could not be synced it sees nothing."""
+
+    def pending(self, klass: OutboxClass, after: tuple[int, int], limit: int) -> list[OutboxRow]:
+        return [row for row in super().pending(klass, after, limit) if (row.klass, *row.position) not in UNSEEN]
+
+    def row(self, klass: OutboxClass, position: tuple[int, int]) -> OutboxRow | None:
+        return None if (klass, *position) in UNSEEN else super().row(klass, position)
+
+
+class OneFileOutbox(SyncedOutbox):
+    """Where nobody stores telemetry."""
 
     def _connect_telemetry(self, path: Path) -> sqlite3.Connection:
         return self._main

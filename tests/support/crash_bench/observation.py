@@ -193,7 +193,7 @@ def observe(branch: Branch, story: str, since: Mark, *, tampered: frozenset[str]
 
 def held_besides_doubt(books: Mapping[str, Any]) -> int:
     """What is held, less what the transactions in doubt hold rightly."""
-    in_doubt = sum(one["requested_minor"] or 0 for one in books["transactions"] if one["status"] == "inDoubt")
+    in_doubt = sum(one["requested_minor"] for one in books["transactions"] if one["status"] == "inDoubt" and one["account"])
     return sum(account["held_minor"] for account in books["accounts"]) - in_doubt
 
 
