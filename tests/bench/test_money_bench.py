@@ -104,6 +104,13 @@ def test_an_account_that_was_there_before_is_no_proof(survives: str, place: str)
     assert outcome.wrong == () and outcome.latched in ("outcomeUnknown", "dispenserFault")
 
 
+def test_a_refusal_that_the_disk_did_not_take_is_a_doubt() -> None:
+    """The unit said that it did nothing, and nobody could write it down: after the restart LAST STATUS says what it said before."""
+    out = Fault("send>Dispense#1", "dispenser/rejectBinOut", (("seconds", 2.0),))
+    outcome = played(out, Fault("send>Dispense#1", "disk/refuses", (("appends", 1),)))
+    assert outcome.wrong == () and outcome.latched == "outcomeUnknown"
+
+
 def test_an_account_that_a_reset_had_taken_away_may_come_back() -> None:
     outcome = play(Schedule(7, (CUSTOMER,) * 3, BROUGHT_BACK, survives="dispensed", whole=False), setting())
     assert outcome.wrong == () and outcome.latched == "outcomeUnknown"

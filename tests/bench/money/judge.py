@@ -198,7 +198,8 @@ def _caution(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:
     excuses = set(world.excuses)
     if LOST in excuses:
         doubted = {entry.transaction_id for entry in entries if entry.kind == "dispenseUnknown"}
-        if any(payout.as_before and payout.transaction_id in doubted for payout in world.payouts):
+        told_apart = {payout.transaction_id for payout in world.payouts if not payout.as_before}
+        if doubted - told_apart:  # it ended as one before, or the unit refused it: LAST STATUS says what it said before
             excuses |= {DOUBT, COUNTERS}
     if latch is not None and latch.reason not in excuses:
         yield "noDoubtWithoutReason", f"latched ({latch.reason}), and what struck was {felt}"
