@@ -13,8 +13,8 @@ Effect = bool | Callable[[], bool] | None
 Strike = Callable[..., Effect]
 DOUBT, FAULT, COUNTERS, LOST, WHILE_OPEN = "outcomeUnknown", "dispenserFault", "counters", "lostAnswer", "whileOpen"
 """What a fault may lead to: the two latches, and counters that say they are inaccurate (which a doubt brings with it); `WHILE_OPEN`: only
-when it struck between a dispense's intent and its end. `LOST`: a doubt, but only about a dispense that ended exactly as one before, or never
-began."""
+when it struck between a dispense's intent and its end. `LOST`: a doubt, but only about a dispense that ended exactly as one before, or
+never began."""
 
 
 @dataclass(frozen=True, slots=True)
