@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,15 @@ class Centre:
         self.observer.turn(now_ms(), self.moment)
 
 
+@contextmanager
+def opened() -> Iterator[Centre]:
+    """A centre in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = Centre(Path(folder))
+        yield found
+        found.database.close()
+
+
 class Client:
     """One person's browser, without a browser. Every answer is held against the document."""
 
@@ -121,7 +133,7 @@ class Client:
         async def send(message: Any) -> None:
             said.append(message)
 
-        await self.centre.app(self._scope(method, root + path, headers), receive, send)  # type: ignore[arg-type]
+        await self.centre.app(self._scope(method, root + path, headers), receive, send)
         return said[0]["status"], said[0]["headers"], b"".join(one.get("body", b"") for one in said[1:])
 
     def _scope(self, method: str, path: str, headers: dict[str, str]) -> dict[str, Any]:

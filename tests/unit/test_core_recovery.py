@@ -1,8 +1,7 @@
-"""Killed at any moment, and a disk that takes nothing more: what the journal says is enough to end every transaction, once."""
+"""Killed at any moment: what the journal says is enough to end every transaction, once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,40 +14,27 @@ from core_play import (
     TO_AMOUNT,
     TO_BANK,
     TO_CARD_BACK,
-    TO_CASH,
     TO_DISPENSING,
-    TYPE_PIN,
-    Make,
-    aac,
-    account,
     answer,
-    approved,
-    arqc,
-    at,
     config,
-    decided,
     dispensed,
     everything_online,
     idle,
-    initialised,
     last_status,
-    pin_started,
     play,
-    prepared,
     recorded,
     recovered_from,
-    selected,
     start,
-    tc,
     time_out,
 )
+from core_stories import DOUBTFUL, STORIES, WHOLE, Story, restarted
 from hypothesis import given
 from hypothesis import strategies as st
 
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.cash import Accuracy, CashUnit, DispenserResult, UnitResult
-from terminal.core.model import Device, Latch, Phase, State
+from terminal.core.model import Device, Latch, Phase
 from terminal.core.recovery import (
     Recovered,
     latch_from_json,
@@ -60,37 +46,6 @@ from terminal.core.recovery import (
     units_to_json,
 )
 from terminal.core.settling import reconcile
-from terminal.core.views import view_of
-
-Story = Sequence[e.Event | Make]
-
-WHOLE: Story = [*TO_CASH, e.Pressed("finish"), time_out]
-RETRIED: Story = [
-    *TO_BANK,
-    decided("DECL", "incorrectPin", ("PINR",)),
-    aac,
-    selected,
-    pin_started,
-    *TYPE_PIN,
-    prepared,
-    arqc,
-    approved,
-    tc,
-    e.CardRemoved(),
-    dispensed(GOOD),
-    e.Pressed("finish"),
-    time_out,
-]
-PARTIAL: Story = [*TO_DISPENSING, dispensed(account(1, 0, 0, 0, rejected=(0, 0, 0, 0), error=0x20)), e.Pressed("finish"), time_out]
-DOUBTFUL: Story = [*TO_DISPENSING, dispensed(account(2, 0, 0, 0, error=0x07)), time_out]
-REVERSED: Story = [*TO_BANK, approved, aac, e.CardRemoved(), time_out]
-STORIES: dict[str, tuple[Story, DispenserResult]] = {
-    "whole": (WHOLE, GOOD),
-    "retried": (RETRIED, GOOD),
-    "partial": (PARTIAL, account(1, 0, 0, 0, error=0x20)),
-    "doubtful": (DOUBTFUL, account(2, 0, 0, 0, error=0x07)),
-    "reversed": (REVERSED, GOOD),
-}
 
 
 class Killed(Exception):
@@ -125,19 +80,6 @@ def effects_of(story: Story) -> int:
     count = len(begun.sent)
     begun >> story
     return len(begun.sent) - count
-
-
-def restarted(dead: play, says: DispenserResult) -> play:
-    """The journal and the outbox are what is left; the dispenser keeps its LAST STATUS."""
-    story = start(journal=dead.journal)
-    story.outgoing = [*dead.outgoing, *story.outgoing]
-    recovering = story.state.phase is Phase.RECOVERING
-    story >> everything_online()[:-1]
-    if recovering:
-        story >> last_status(says)
-    if Device.DISPENSER.value in story.state.pending:  # a latched one is not touched
-        story >> initialised
-    return story
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -228,107 +170,6 @@ def test_the_counters_of_the_journal_count_not_those_of_the_configuration() -> N
     story = idle() >> WHOLE
     again = start(config(counts=(7, 7, 7, 7)), journal=story.journal)
     assert [unit.count for unit in again.state.units] == [98, 100, 100, 100]
-
-
-# --- a disk that takes nothing more
-
-
-def records_of(story: Story) -> int:
-    begun = idle()
-    before = begun._records
-    begun >> story
-    return begun._records - before
-
-
-@pytest.mark.parametrize("name", STORIES)
-def test_the_disk_refuses_every_record_in_turn(name: str) -> None:
-    """The state stays as it was, nothing that should have followed leaves, the customer is told; the restart settles what is open."""
-    script, result = STORIES[name]
-    for number in range(1, records_of(script) + 1):
-        story = idle()
-        story.disk_full_at = story._records + number
-        seen = len(story.sent)
-        try:
-            story >> script
-        except AssertionError as error:
-            assert "was asked nothing" in str(error) or "no timer" in str(error), error  # the script goes on, the terminal does not
-        state = story.state
-        assert state.store_failed
-        assert state.phase in (Phase.FAILED, Phase.OUT_OF_SERVICE, Phase.EJECTING, Phase.THANKING), state.phase
-        ran = len(story.dispenses()) == 1
-        assert ran == ("dispenseIntended" in story.kinds())
-        assert all(not isinstance(command, c.Authorise) or "authorisationRequested" in story.kinds() for command in story.sent[seen:])
-        assert not (ran and "cardConfirmed" not in story.kinds())
-        after = restarted(story, result if ran else ONE_BEFORE)
-        assert len(after.advices(ID)) <= 1
-        if ran and name != "doubtful":
-            paid = sum(unit.presented for unit in result.units)
-            assert [one["presentedAmount"]["minor"] for one in after.advices(ID)] == [paid * 10_000]
-            assert sum(unit.presented for unit in after.state.units) == paid
-
-
-def full(story: play) -> play:
-    story.disk_full_at = 0
-    story.since = []
-    return story
-
-
-def test_no_dispense_without_its_intent_on_disk() -> None:
-    story = full(at(Phase.RETURNING_CARD))
-    assert story >> e.CardRemoved() << [c.ReleaseCard, Phase.FAILED]
-    assert story.state.failure is not None and (story.state.failure.reason, story.state.failure.card) == ("journalFailed", "taken")
-    assert story >> time_out << [Phase.OUT_OF_SERVICE], "the card was taken all the same: nobody waits for it"
-    assert view_of(story.state).lines[0].text == "reason.journalFailed"
-
-
-def test_no_request_without_its_entry_on_disk() -> None:
-    story = at(Phase.PREPARING) >> prepared
-    assert full(story) >> arqc << [c.ReleaseCard, Phase.FAILED]
-    assert story.state.failure is not None and story.state.failure.card == "take"
-
-
-def test_a_dispense_that_cannot_be_settled_stays_open() -> None:
-    story = full(at(Phase.DISPENSING))
-    assert story >> dispensed(GOOD) << [Phase.FAILED]
-    assert story.state.failure is not None and story.state.failure.money == "inDoubt"
-    assert story.state.open_dispense is not None
-    assert story >> time_out << [Phase.OUT_OF_SERVICE]
-    assert [one["presentedAmount"]["minor"] for one in restarted(story, GOOD).advices()] == [20_000]
-
-
-@pytest.mark.parametrize("phase", [Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING])
-def test_what_the_customer_was_told_stays_true_when_the_disk_fails_later(phase: Phase) -> None:
-    """Cash that lies in the tray is not denied because a line about the printer could not be written."""
-    story = full(at(phase))
-    before = view_of(story.state)
-    story >> e.DeviceLost(Device.FACE, "workerLost")
-    assert story.state.store_failed and view_of(story.state) == before
-    story >> e.CardRemoved()
-    while story.state.phase not in (Phase.OUT_OF_SERVICE, Phase.IDLE):
-        story >> time_out
-    assert story.state.phase is Phase.OUT_OF_SERVICE
-
-
-def test_the_disk_fails_while_a_pin_is_typed() -> None:
-    story = full(at(Phase.ENTERING_PIN))
-    assert story >> e.DeviceLost(Device.PRINTER, "workerLost") << [c.StopEntry, c.ReleaseCard, Phase.FAILED]
-    assert story.state.devices[Device.PRINTER].status == "offline"
-
-
-def test_a_dispenser_is_not_touched_when_the_journal_could_not_be_begun() -> None:
-    """Its LAST STATUS may be the only proof of what was paid before."""
-    story = play(State(config()))
-    story.disk_full_at = 0
-    story >> e.Started(Recovered()) >> e.DeviceOnline(Device.DISPENSER)
-    assert [command for command in story.sent if isinstance(command, c.DeviceCommand)] == []
-    assert (story >> time_out).state.phase is Phase.OUT_OF_SERVICE
-
-
-def test_late_news_are_not_written_any_more() -> None:
-    story = full(at(Phase.IDLE)) >> e.StoreFailed() >> time_out
-    story.since = []
-    assert story >> e.LateResponseArrived("ATMWithdrawalResponse", ID, "APPR") << [Phase.OUT_OF_SERVICE]
-    assert story >> e.LinkDown("gone") >> e.LinkUp() << [Phase.OUT_OF_SERVICE]
 
 
 # --- the fold itself

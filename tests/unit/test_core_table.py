@@ -1,159 +1,29 @@
-"""The session's table against every state that can be reached: no event raises, no row lies about where it leads, no phase is a dead end.
-
-The states are explored breadth first from a terminal that starts, one event at a time, told apart by what decides anything.
-"""
+"""The session's table in every state that can be reached: no event raises, no row lies about where it leads, no phase is a dead end."""
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
-from core_play import (
-    BLOCK,
-    CARD,
-    CREDIT,
-    DEBIT,
-    FACTORY,
-    GOOD,
-    MEMORY_GONE,
-    ONE_BEFORE,
-    SECRETS,
-    TEMPLATE,
-    account,
-    at,
-    config,
-    recovered_from,
-    waits,
-)
+from core_play import SECRETS, at, waits
+from core_samples import ANSWERED_BY, samples
+from core_states import Node, asked_in, explored
 
-from drivers.secret import Secret
 from terminal.core import commands as c
 from terminal.core import diagram
 from terminal.core import events as e
-from terminal.core.cash import DispenserResult
-from terminal.core.model import Device, FaceEvidence, Phase, PinBlock, State
-from terminal.core.recovery import Recovered
-from terminal.core.session import CONCERNS, EVERYWHERE, TRANSITIONS, answer_to, step
+from terminal.core.model import Device, Phase
+from terminal.core.session import EVERYWHERE, TRANSITIONS, answer_to, step
 from terminal.core.views import view_of
 
 EVENTS = [kind for _, kind in inspect.getmembers(e, inspect.isclass) if issubclass(kind, e.Event) and kind is not e.Event]
-SETTINGS = config(face_from_minor=2_000, counts=(3, 3, 0, 3), presets_minor=(1_000, 5_000), limit_minor=20_000, face_attempts=2)
-AWAY_AT_ONCE = 1
-STATES_AT_MOST = 20_000
-
-UNCERTAIN = account(1, 0, 0, 0, error=0x07)
-JAM = account(0, 0, 0, 0, error=0x20)
-EMPTY = account(1, 0, 0, 0, error=0x01)
-
-
-SAMPLES: dict[type[e.Event], Callable[[int], list[e.Event]]] = {
-    e.Started: lambda n: [e.Started(Recovered())],
-    e.TimerExpired: lambda n: [e.TimerExpired(n)],
-    e.StoreFailed: lambda n: [e.StoreFailed()],
-    e.ServiceOrdered: lambda n: [e.ServiceOrdered(False, "c1"), e.ServiceOrdered(True, "c2")],
-    e.StopRequested: lambda n: [e.StopRequested()],
-    e.Pressed: lambda n: [
-        e.Pressed(option)
-        for option in (
-            *("cancel", "yes", "no", "other", "back", "enter", "clear", "key:1", "key:5", "key:0", "finish", "receipt"),
-            *("faceServices", "goOn", "otherWay", "enrol", "remove", "agree", "done"),
-            *("amount:1000", "amount:5000", f"application:{DEBIT.aid}", "language:en", "rubbish"),
-        )
-    ],
-    e.DeviceOnline: lambda n: [e.DeviceOnline(device) for device in Device],
-    e.DeviceLost: lambda n: [e.DeviceLost(device, "workerLost") for device in Device],
-    e.DeviceGaveUp: lambda n: [e.DeviceGaveUp(Device.PRINTER)],
-    e.DeviceNoted: lambda n: [e.DeviceNoted(Device.PRINTER, "paperLow")],
-    e.CommandFailed: lambda n: [
-        e.CommandFailed(n, device, kind, name)
-        for device in Device
-        for kind, name in (("deviceFault", "minimumLength"), ("workerLost", "workerLost"))
-    ],
-    e.CardInserted: lambda n: [e.CardInserted()],
-    e.CardRemoved: lambda n: [e.CardRemoved()],
-    e.ApplicationsRead: lambda n: [e.ApplicationsRead(n, found) for found in ((), (DEBIT,), (DEBIT, CREDIT))],
-    e.ApplicationSelected: lambda n: [e.ApplicationSelected(n, CARD)],
-    e.FirstCryptogramMade: lambda n: [e.FirstCryptogramMade(n, kind, "9F2608AA") for kind in ("ARQC", "AAC")],
-    e.SecondCryptogramMade: lambda n: [e.SecondCryptogramMade(n, kind, "9F2701") for kind in ("TC", "AAC")],
-    e.CommandDone: lambda n: [e.CommandDone(n, device) for device in Device],
-    e.KeyPressed: lambda n: [e.KeyPressed(key) for key in ("digit", "1", "enter", "cancel", "clear", "help")],
-    e.PinBlockMade: lambda n: [e.PinBlockMade(n, PinBlock("iso9564-4", Secret(BLOCK), "KSN"))],
-    e.FaceKeyMade: lambda n: [e.FaceKeyMade(n, "04AB")],
-    e.FaceVerified: lambda n: [e.FaceVerified(n, decision, FaceEvidence(score=0.5)) for decision in ("accepted", "rejected", "askAgain")],
-    e.FaceProgress: lambda n: [e.FaceProgress(n, "turnLeft", "", 1, 3)],
-    e.FaceEnrolled: lambda n: [
-        e.FaceEnrolled(n, decision, Secret(TEMPLATE if decision == "accepted" else ""), FaceEvidence())
-        for decision in ("accepted", "noFace")
-    ],
-    e.DispenserPrepared: lambda n: [e.DispenserPrepared(n, ONE_BEFORE, FACTORY)],
-    e.NotesDispensed: lambda n: [e.NotesDispensed(n, result) for result in (account(1, 0, 0, 0), GOOD, EMPTY, JAM, UNCERTAIN, MEMORY_GONE)],
-    e.LastStatusRead: lambda n: [e.LastStatusRead(n, result) for result in (account(1, 0, 0, 0), GOOD, ONE_BEFORE, MEMORY_GONE, JAM)],
-    e.DispenserInitialised: lambda n: [e.DispenserInitialised(n, fault) for fault in ("", "jamExit")],
-    e.ReceiptPrinted: lambda n: [e.ReceiptPrinted(n)],
-    e.SelfCheckDone: lambda n: [e.SelfCheckDone(n, Device.PRINTER, {"paper": "full"})],
-    e.LinkUp: lambda n: [e.LinkUp()],
-    e.LinkDown: lambda n: [e.LinkDown("gone")],
-    e.AuthorisationAnswered: lambda n: [
-        e.AuthorisationAnswered(n, response, reason, actions, "A1", "", None)
-        for response, reason, actions in (
-            ("APPR", "", ()),
-            ("DECL", "incorrectPin", ("PINR",)),
-            ("DECL", "limitExceeded", ()),
-            ("DECL", "authenticationRequired", ("CHDA",)),
-            ("TECH", "", ()),
-        )
-    ],
-    e.TemplateFetched: lambda n: [e.TemplateFetched(n, Secret(TEMPLATE), ""), e.TemplateFetched(n, Secret(""), "noTemplate")],
-    e.FaceManaged: lambda n: [
-        e.FaceManaged(n, "APPR", "", (), "8A023030", "2026-11-22"),
-        e.FaceManaged(n, "APPR", "", (), "8A023030"),
-        e.FaceManaged(n, "DECL", "incorrectPin", ("PINR",), "8A023535"),
-        e.FaceManaged(n, "DECL", "cardBlocked", (), "8A023632"),
-        e.FaceManaged(n, "TECH", "", (), ""),
-    ],
-    e.RequestFailed: lambda n: [e.RequestFailed(n, "timeout"), e.RequestFailed(n, "offline")],
-    e.LateResponseArrived: lambda n: [e.LateResponseArrived("ATMWithdrawalResponse", "T0001-00000001", "APPR")],
-}
-
-
-def samples(kind: type[e.Event], number: int) -> list[e.Event]:
-    """Events of a class as they may come; `number` is the question that an answer belongs to."""
-    return SAMPLES[kind](number)
 
 
 def test_every_event_class_has_samples() -> None:
     for kind in EVENTS:
         assert all(type(one) is kind for one in samples(kind, 1))
-
-
-ANSWERED_BY: dict[type[c.Command], tuple[type[e.Event], ...]] = {
-    c.ReadCard: (e.ApplicationsRead,),
-    c.SelectApplication: (e.ApplicationSelected,),
-    c.GenerateFirstCryptogram: (e.FirstCryptogramMade,),
-    c.GenerateSecondCryptogram: (e.SecondCryptogramMade,),
-    c.ReleaseCard: (e.CommandDone,),
-    c.StartPinEntry: (e.CommandDone,),
-    c.StartAmountEntry: (e.CommandDone,),
-    c.StopEntry: (e.CommandDone,),
-    c.MakePinBlock: (e.PinBlockMade,),
-    c.PrepareDispense: (e.DispenserPrepared,),
-    c.Dispense: (e.NotesDispensed,),
-    c.AskLastStatus: (e.LastStatusRead,),
-    c.InitialiseDispenser: (e.DispenserInitialised,),
-    c.PrintReceipt: (e.ReceiptPrinted,),
-    c.MakeFaceKey: (e.FaceKeyMade,),
-    c.VerifyFace: (e.FaceVerified,),
-    c.EnrolFace: (e.FaceEnrolled,),
-    c.StopFace: (),
-    c.ManageFace: (e.FaceManaged, e.RequestFailed),
-    c.Authorise: (e.AuthorisationAnswered, e.RequestFailed),
-    c.FetchTemplate: (e.TemplateFetched, e.RequestFailed),
-}
 
 
 NOT_THE_CORES = {c.CheckCardReader, c.CheckPinPad, c.CheckDispenser, c.CheckPrinter, c.CheckFaceVerifier}
@@ -166,147 +36,6 @@ def test_every_question_has_an_answer() -> None:
     }
     assert asked > NOT_THE_CORES
     assert asked - NOT_THE_CORES | {c.Authorise, c.FetchTemplate, c.ManageFace} == set(ANSWERED_BY)
-
-
-def accounts(asked: tuple[int, ...]) -> list[DispenserResult]:
-    """What a dispenser may say of a dispense: all of it, nothing and why, no proof, memory gone, the account of before."""
-    nothing = [0] * len(asked)
-    return [account(*asked), *(account(*nothing, error=error) for error in (0x01, 0x20, 0x07)), MEMORY_GONE, ONE_BEFORE]
-
-
-TYPING = (Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT, Phase.STILL_THERE)
-ASKING = (Phase.FETCHING_TEMPLATE, Phase.AUTHORISING, Phase.OPENING_FACE_SERVICE, Phase.STORING_FACE, Phase.REVOKING_FACE)
-CLOSING = (Phase.OUT_OF_SERVICE, Phase.EJECTING, Phase.FAILED, Phase.THANKING)
-ENDING = (Phase.DISPENSING, Phase.RESOLVING, Phase.PRESENTING, Phase.PRINTING, Phase.THANKING, Phase.FAILED, Phase.EJECTING)
-
-
-MATTERS = {
-    Device.PRINTER: (Phase.IDLE, Phase.PRESENTING, Phase.PRINTING),
-    Device.FACE: (
-        *(Phase.CHOOSING_AMOUNT, Phase.FETCHING_TEMPLATE, Phase.VERIFYING_FACE, Phase.EXPLAINING_FACE),
-        *(Phase.CHOOSING_FACE_SERVICE, Phase.CONSENTING, Phase.ENROLLING_FACE),
-    ),
-    Device.PIN_PAD: (Phase.IDLE, Phase.ENTERING_PIN, Phase.ENTERING_AMOUNT, Phase.STILL_THERE, Phase.CONFIRMING_CARD),
-}
-"""Where the loss of a device can change anything; of the others, everywhere."""
-
-
-class Node:
-    """A reached state and what each open question was."""
-
-    __slots__ = ("asked", "state")
-
-    def __init__(self, state: State, asked: dict[str, tuple[int, type[c.Command]]]) -> None:
-        self.state = state
-        self.asked = {whom: one for whom, one in asked.items() if state.pending.get(whom) == one[0]}
-
-    def key(self) -> object:
-        """What may still decide a step; numbers are left out."""
-        s, t = self.state, self.state.transaction
-        typing = s.phase in TYPING
-        away = frozenset(device for device, one in s.devices.items() if one.status != "online")
-        mask = min(s.mask, 4) if not away and (t is None or t.attempt == 1) else s.mask // 4
-        transaction = t and (bool(t.transaction_id), t.attempt, t.pin_block is None, not t.field55, t.face, t.baseline is None, t.approved)
-        return (
-            *(s.phase, s.resume if s.phase is Phase.STILL_THERE else None, s.card_present, s.dispenser_ready, s.store_failed, s.stopping),
-            *(s.latch is None, s.open_dispense is None, mask if typing else 0, s.entry[:2] if typing else ""),
-            frozenset((whom, kind) for whom, (_, kind) in self.asked.items() if self.listens(whom, kind)),
-            away,
-            s.link_up or s.phase not in CLOSING,
-            None if s.phase in ENDING else transaction,
-            None
-            if s.phase in ENDING
-            else t and (t.face_asked_by_bank, t.face_tries, t.decline_reason if s.service or s.phase is Phase.CONFIRMING_CARD else ""),
-            s.service and bool(s.service.enrolled_since),
-        )
-
-    def listens(self, whom: str, kind: type[c.Command]) -> bool:
-        """Whether an answer would still change anything."""
-        concerned = {device.value for device in CONCERNS.get(self.state.phase, ())}
-        return whom in concerned or kind is c.InitialiseDispenser or (whom == "bank" and self.state.phase in ASKING)
-
-    def coming(self) -> Iterator[e.Event]:
-        """What can come by itself or from people; answers only to what was asked."""
-        s = self.state
-        if s.phase is Phase.UNKNOWN:
-            yield from (e.Started(known) for known in (Recovered(), killed_while_paying()))
-            return
-        if s.stopping and s.phase is Phase.OUT_OF_SERVICE:  # the agent has ended
-            return
-        for kind in (e.Pressed, e.KeyPressed, e.LinkUp, e.LinkDown, e.CardInserted, e.CardRemoved):
-            yield from samples(kind, 0)
-        if s.timer:
-            yield e.TimerExpired(s.timer)
-        if s.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE, Phase.PRESENTING):
-            yield e.ServiceOrdered(s.closed_by_operator, "c1")
-        for whom, (number, asked) in self.asked.items():
-            for answer in ANSWERED_BY[asked]:
-                if s.open_dispense is not None and answer in (e.NotesDispensed, e.LastStatusRead):
-                    yield from (answer(number, result) for result in accounts(s.open_dispense.quantities))
-                else:
-                    yield from (one for one in samples(answer, number) if (answer_to(one) or ("",))[0] == whom)
-            yield from (one for one in samples(e.CommandFailed, number) if (answer_to(one) or ("",))[0] == whom)
-        if s.phase in (Phase.VERIFYING_FACE, Phase.ENROLLING_FACE):
-            yield e.FaceProgress(s.pending[Device.FACE.value], "turnLeft", "", 1, 3)
-        away = [device for device, one in s.devices.items() if one.status != "online"]
-        yield from (e.DeviceGaveUp(device) for device in away)
-        yield from (e.DeviceOnline(device) for device in Device)
-        if len(away) < AWAY_AT_ONCE:
-            yield from (e.DeviceLost(device, "workerLost") for device in Device if s.phase in MATTERS.get(device, Phase))
-        if not s.store_failed and s.phase in (Phase.ENTERING_PIN, Phase.AUTHORISING, Phase.DISPENSING, Phase.PRESENTING):
-            yield e.StoreFailed()
-        if s.phase in (Phase.IDLE, Phase.OUT_OF_SERVICE, Phase.AUTHORISING, Phase.EJECTING):
-            yield e.StopRequested()
-
-
-@dataclass(slots=True)
-class Exploration:
-    """Every state that differs, where each (phase, event) really led, and the steps that sent a dispense."""
-
-    nodes: list[Node]
-    led: dict[tuple[Phase, type[e.Event]], set[Phase]] = field(default_factory=dict)
-    dispensing: list[tuple[State, e.Event, tuple[c.Command, ...]]] = field(default_factory=list)
-    records: list[tuple[State, e.Event, tuple[c.Command, ...]]] = field(default_factory=list)
-
-
-@functools.cache
-def killed_while_paying() -> Recovered:
-    return recovered_from(at(Phase.DISPENSING).journal)
-
-
-@functools.cache
-def explored() -> Exploration:
-    found = Exploration([Node(State(SETTINGS), {})])
-    seen = {node.key() for node in found.nodes}
-    queue = deque(found.nodes)
-    while queue:
-        node = queue.popleft()
-        for event in node.coming():
-            state, commands = step(node.state, event)
-            found.led.setdefault((node.state.phase, type(event)), set()).add(state.phase)
-            kinds = {type(command) for command in commands}
-            if c.Dispense in kinds:
-                found.dispensing.append((node.state, event, commands))
-            if c.Record in kinds:
-                found.records.append((node.state, event, commands))
-            after = Node(state, {**node.asked, **asked_in(commands)})
-            key = after.key()
-            if key not in seen:
-                assert len(seen) < STATES_AT_MOST, "the key tells apart what does not matter"
-                seen.add(key)
-                found.nodes.append(after)
-                queue.append(after)
-    return found
-
-
-def asked_in(commands: tuple[c.Command, ...]) -> dict[str, tuple[int, type[c.Command]]]:
-    asked: dict[str, tuple[int, type[c.Command]]] = {}
-    for command in commands:
-        if isinstance(command, c.DeviceCommand) and command.has_answer:
-            asked[command.device.value] = (command.command_id, type(command))
-        elif isinstance(command, c.Authorise | c.FetchTemplate | c.ManageFace):
-            asked["bank"] = (command.request_id, type(command))
-    return asked
 
 
 def test_every_phase_is_reached() -> None:

@@ -1,88 +1,33 @@
-"""`branch-terminal provision`, as a technician has it: keys made here, a request out, a chain in, checked; every refusal says why."""
+"""`branch-terminal provision`, as a technician has it: keys made here, a request out, a chain in, old and new beside each other."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import ssl
 import subprocess
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from technician import AUTHORITY, NOW, ROOT, Technician, authority, needs_openssl
 
 from drivers.secret import Secret
 from terminal import __main__ as program
 from terminal.adapters.certificates import days_left, request
 from terminal.adapters.journal import Entry
-from terminal.adapters.keystore import Contents, Identity, Keystore
-from terminal.adapters.keystore_locks import PassphraseLock
+from terminal.adapters.keystore import Contents, Identity
 from terminal.adapters.link_tls import LinkConfigError, TlsIdentity, promoted
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store import Store
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is the authority")
-ROOT = Path(__file__).parents[2]
-AUTHORITY = ROOT / "deploy" / "certificates"
-NOW = datetime.now(UTC)
-PASSPHRASE = "correct horse battery"
-
-
-def authority(folder: Path, *what: str) -> str:
-    done = subprocess.run([AUTHORITY, folder, *what], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
-class Technician:
-    """A terminal's folder and the commands typed there."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self.capsys = folder, capsys
-        self.config = folder / "terminal.toml"
-        self.path = folder / "keystore.json"
-        key = ec.generate_private_key(ec.SECP256R1()).public_key()
-        (folder / "bank.pub").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-        (folder / "passphrase").write_text(f"{PASSPHRASE}\n")
-        (folder / "passphrase").chmod(0o600)
-        self.write()
-
-    def write(self, terminal: str = "", bank: str = "", keystore: str = 'file = "keystore.json"\npassphrase_file = "passphrase"') -> None:
-        units = "".join(f'[[cash.unit]]\nunit = "{n}"\ndenomination_minor = {n}000\ninitial = 9\n' for n in range(1, 5))
-        self.config.write_text(
-            f'[terminal]\nid = "T0001"\nbranch = "B001"\nstore = "t.sqlite"\n{terminal}\n'
-            f'[bank]\nurl = "mqtts://localhost"\npublic_key = "bank.pub"\nca = "pki/ca.crt"\n{bank}\n'
-            f"[cash]\npresets_minor = [1000]\nlimit_minor = 100000\n{units}"
-            f'[dispenser]\nport = "d"\n[card]\nca_keys = "k"\n[pin_pad]\nport = "p"\n[printer]\nport = "r"\n'
-            + (f"[keystore]\n{keystore}\n" if keystore else "")
-        )
-
-    def types(self, *words: str | Path, code: int = 0, command: str = "provision") -> str:
-        self.capsys.readouterr()
-        found = program.main([command, *map(str, words), "--config", str(self.config)])
-        said = self.capsys.readouterr()
-        assert found == code, said
-        assert "Traceback" not in said.err
-        return said.err if code == 2 else said.out
-
-    def keys(self) -> Keystore:
-        return Keystore(self.path, "T0001", PassphraseLock(Secret(PASSPHRASE.encode())))
-
-    def status(self, code: int) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.types("status", "--json", code=code))
-        return found
+pytestmark = needs_openssl
 
 
 @pytest.fixture
 def here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Technician:
-    authority(tmp_path / "pki", "ca")
     return Technician(tmp_path, capsys)
 
 
@@ -169,95 +114,6 @@ def test_the_authority_signs_for_the_name_it_was_told(here: Technician) -> None:
     (here.folder / "p384.csr").write_bytes(csr.public_bytes(Encoding.PEM))
     done = subprocess.run([AUTHORITY, here.folder / "pki", "sign", "T0001", here.folder / "p384.csr"], capture_output=True, text=True)
     assert done.returncode == 1 and "its key is not of curve P-256" in done.stderr
-
-
-# --- chains that are refused
-
-Builder = x509.CertificateBuilder
-
-
-class Forger:
-    """The terminal's own authority, used for certificates that it would not make."""
-
-    def __init__(self, here: Technician) -> None:
-        pki = here.folder / "pki"
-        key = load_pem_private_key((pki / "ca.key").read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        self.key, self.name = key, x509.load_pem_x509_certificate((pki / "ca.crt").read_bytes()).subject
-        self.public: Any = x509.load_pem_x509_csr((here.folder / "T0001.csr").read_bytes()).public_key()
-        self.identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-
-    def make(
-        self,
-        name: str = "T0001",
-        public: Any = None,
-        start: timedelta = timedelta(hours=-1),
-        end: timedelta = timedelta(days=90),
-        usage: bool = True,
-        extended: Any = ExtendedKeyUsageOID.CLIENT_AUTH,
-        ca: bool = False,
-    ) -> bytes:
-        names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in name.split("+")])
-        builder = Builder().subject_name(names).issuer_name(self.name).public_key(public or self.public).serial_number(7)
-        builder = builder.not_valid_before(NOW + start).not_valid_after(NOW + end)
-        builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True).add_extension(self.identifier, False)
-        bits = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign"), False
-        )
-        bits |= {"encipher_only": False, "decipher_only": False, "key_cert_sign": not usage}
-        builder = builder.add_extension(x509.KeyUsage(digital_signature=usage, **bits), critical=True)
-        if extended is not None:
-            builder = builder.add_extension(x509.ExtendedKeyUsage([extended]), critical=False)
-        return builder.sign(self.key, SHA256()).public_bytes(Encoding.PEM)
-
-
-Forgery = Callable[[Forger], bytes]
-FORGERIES: list[tuple[str, Forgery]] = [
-    ("its common name is T0002, not T0001", lambda f: f.make(name="T0002")),
-    ("its common name is T0001 and T0002, not T0001", lambda f: f.make(name="T0001+T0002")),
-    ("its key is none that this terminal has made", lambda f: f.make(public=ec.generate_private_key(ec.SECP256R1()).public_key())),
-    ("its key is not of curve P-256", lambda f: f.make(public=ec.generate_private_key(ec.SECP384R1()).public_key())),
-    ("it expired at", lambda f: f.make(start=timedelta(days=-9), end=timedelta(days=-1))),
-    ("it is not valid before", lambda f: f.make(start=timedelta(days=1))),
-    ("its extended key usage is not clientAuth", lambda f: f.make(extended=ExtendedKeyUsageOID.SERVER_AUTH)),
-    ("it is not accepted", lambda f: f.make(extended=None)),
-    ("its key usage does not allow digital signatures", lambda f: f.make(usage=False)),
-    ("it is a certificate of an authority", lambda f: f.make(ca=True)),
-    ("it holds no certificate in PEM", lambda f: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-    ("it holds no certificate in PEM", lambda f: b""),
-    ("at most 4 are taken", lambda f: f.make() * 5),
-    ("too long", lambda f: b"x" * 70_000),
-]
-
-
-@pytest.mark.parametrize(("why", "forgery"), FORGERIES)
-def test_a_chain_is_checked_before_it_is_installed(here: Technician, why: str, forgery: Forgery) -> None:
-    here.types("init")
-    here.types("request", "--out", here.folder / "T0001.csr")
-    (here.folder / "chain.pem").write_bytes(forgery(Forger(here)))
-    before = here.path.read_bytes()
-    said = here.types("install", here.folder / "chain.pem", code=2)
-    assert "chain.pem: " in said and why in said
-    assert here.path.read_bytes() == before
-
-
-def test_the_forger_can_also_make_a_good_one(here: Technician) -> None:
-    """Otherwise the refusals above would prove nothing."""
-    here.types("init")
-    here.types("request", "--out", here.folder / "T0001.csr")
-    (here.folder / "chain.pem").write_bytes(Forger(here).make())
-    assert "good for 89 days" in here.types("install", here.folder / "chain.pem")
-
-
-def test_another_authority_is_not_ours(here: Technician) -> None:
-    here.types("init")
-    here.types("request", "--out", here.folder / "T0001.csr")
-    authority(here.folder / "strangers", "ca")
-    authority(here.folder / "strangers", "sign", "T0001", str(here.folder / "T0001.csr"))
-    said = here.types("install", here.folder / "strangers" / "T0001.crt", code=2)
-    assert "it is not accepted" in said
-    (here.folder / "pki" / "ca.crt").unlink()
-    assert "ca.crt: No such file" in here.types("install", here.folder / "strangers" / "T0001.crt", code=2)
 
 
 # --- which one is shown
@@ -412,10 +268,3 @@ def test_what_cannot_be_done_is_said_in_a_sentence(here: Technician) -> None:
     assert 'keystore.passphrase must be "credential:NAME" or "fd:NUMBER"' in here.types("status", code=2)
     here.write(keystore='file = "k"\npassphrase_file = "passphrase"\npkcs11_token = "t"')
     assert "pkcs11_module and pkcs11_token go together" in here.types("status", code=2)
-
-
-def test_a_private_key_of_the_authority_is_no_chain(here: Technician) -> None:
-    here.types("init")
-    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (here.folder / "chain.pem").write_bytes(key)
-    assert "it holds no certificate in PEM" in here.types("install", here.folder / "chain.pem", code=2)
