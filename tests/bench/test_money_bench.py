@@ -207,6 +207,20 @@ def test_a_pair_s_second_moment_is_the_nth_of_its_name() -> None:
     assert isinstance(cell.first[1], int) and isinstance(cell.second[1], str) and "#" in cell.second[1]
 
 
+def test_the_exhaustive_run_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    single, mixed, again, pairs = explore.singles, explore.mixed, explore.again, explore.pairs
+    monkeypatch.setattr(explore, "singles", lambda points: single(points)[:3])
+    monkeypatch.setattr(explore, "mixed", lambda: mixed()[:2])
+    monkeypatch.setattr(explore, "again", lambda: again()[-2:])
+    both = list(pairs(explore.steps()))
+    monkeypatch.setattr(explore, "_pairs", lambda points: [next(cell for cell in both if cell.at_once is there) for there in (True, False)])
+    figures, whole = explore.main(tmp_path / "grid.html", pairs=True)
+    assert not whole, "most kinds were in no cell"
+    assert (figures["struck"], figures["mixed_struck"], figures["again_struck"], figures["pairs"]) == (3, 2, 2, 2)
+    assert figures["violations"] == 0 and figures["pairs_both_struck"] >= 1
+    assert "Pairs around the dispense: 2 schedules" in (tmp_path / "grid.html").read_text()
+
+
 def test_a_failure_is_shrunk_to_what_matters() -> None:
     noise = (Fault(5, "printer/paperOut"), Fault("show idle#1", "clock/jumps", (("seconds", 3600.0),)))
     nak = Fault("send<Dispense#1", "dispenser/nak", (("command", 0x52), ("count", 1)))

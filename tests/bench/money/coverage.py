@@ -56,10 +56,11 @@ def grid_page(grid: Grid, figures: dict[str, Any]) -> str:
         f"{counts['held']} ended known to everybody. {counts['latched']} ended in doubt or with notes on the path: the terminal said so,"
         f" paid nobody, and was set right by a person who counted. {counts['violated']} violated an invariant.",
     ]
+    for name, what in (("mixed", "Four kinds of notes from exchanged places"), ("again", "In the second of two equal withdrawals")):
+        sentences.append(f"{what}: {figures[name]} schedules, {figures[f'{name}_violations']} violations.")
     if "pairs" in figures:
-        sentences.append(
-            f"Pairs around the dispense: {figures['pairs_run']} of {figures['pairs']} run, {figures['pair_violations']} violations."
-        )
+        both, wrong = figures["pairs_both_struck"], figures["pair_violations"]
+        sentences.append(f"Pairs around the dispense: {figures['pairs']} schedules, in {both} of them both struck, {wrong} violations.")
     return _page("Every fault at every moment", sentences, _legend() + _svg(grid) + _missing(grid.pairs))
 
 
