@@ -111,6 +111,14 @@ def test_a_refusal_that_the_disk_did_not_take_is_a_doubt() -> None:
     assert outcome.wrong == () and outcome.latched == "outcomeUnknown"
 
 
+def test_a_late_answer_does_not_overtake_or_outlive_what_is_asked_behind_it() -> None:
+    """The simulated wire let a repeated answer overtake the first one, which then answered the next customer's dispense."""
+    late = Fault("note#2", "wire/cashDispenser/toHost/delay", (("seconds", 12.0),))
+    cut = Fault("send<Dispense#2", "dispenser/powerCutInMovement", (("notes", 0), ("place", "chk"), ("seconds", 8.0)))
+    for survives in SURVIVES:
+        assert play(Schedule(91_822, (CUSTOMER, CUSTOMER), (late, cut), survives=survives, whole=False), setting()).wrong == ()
+
+
 def test_an_account_that_a_reset_had_taken_away_may_come_back() -> None:
     outcome = play(Schedule(7, (CUSTOMER,) * 3, BROUGHT_BACK, survives="dispensed", whole=False), setting())
     assert outcome.wrong == () and outcome.latched == "outcomeUnknown"

@@ -5,6 +5,7 @@ The driver's end is a `ByteStream`. A line has one owner at a time, as a port op
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -53,6 +54,7 @@ class Line:
         self._due: float | None = None
         self._reader: Task | None = None
         self._owner: LineStream | None = None
+        self._under_way: dict[str, deque[tuple[float, bytes]]] = {"toDevice": deque(), "toHost": deque()}
 
     # --- the device's end
 
@@ -87,16 +89,23 @@ class Line:
         if self._schedule.now < self.cut_until:
             return
         fault = next((one for one in self.armed if one.direction == direction), None)
-        if fault is None:
-            self._arrive(direction, data)
+        chunks = [(0.0, data)]
+        if fault is not None:
+            self.armed.remove(fault)
+            fault.used = True
+            chunks = self._spoiled(fault, data)
+        for delay, chunk in chunks:
+            self._carry(direction, delay, chunk)
+
+    def _carry(self, direction: str, delay: float, chunk: bytes) -> None:
+        """What is late holds up what comes behind it: no wire changes the order of its bytes."""
+        under_way, now = self._under_way[direction], self._schedule.now
+        at = max(now + delay, under_way[-1][0] if under_way else now)
+        if at <= now and not under_way:
+            self._arrive(direction, chunk)
             return
-        self.armed.remove(fault)
-        fault.used = True
-        for delay, chunk in self._spoiled(fault, data):
-            if delay:
-                self._schedule.later(delay, lambda chunk=chunk: self._arrive(direction, chunk))  # type: ignore[misc]
-            else:
-                self._arrive(direction, chunk)
+        under_way.append((at, chunk))
+        self._schedule.call_at(at, lambda: self._arrive(direction, under_way.popleft()[1]))
 
     def _spoiled(self, fault: WireFault, data: bytes) -> list[tuple[float, bytes]]:
         at = self._chance.randrange(len(data))
