@@ -152,7 +152,8 @@ def test_a_living_person_passes_and_the_evidence_says_how(worker: Worker, cache:
     result = verified(worker, cache, "customer", tries=3)
     evidence = result.evidence
     assert (result.decision, evidence.liveness, evidence.passive, evidence.band) == ("accepted", "passed", "notConfigured", "accept")
-    assert evidence.challenge.count("turn") in (2, 3) and evidence.score is not None and evidence.score > 0.45
+    asked = evidence.challenge.count("turn")  # two; on a busy machine one more for whoever is slow, and those that were asked for anew
+    assert 2 <= asked <= 5 and evidence.score is not None and evidence.score > 0.45
     stages = [one.stage for one in worker.told]
     assert stages[0] == "look" and stages[-1] == "compare"
     other = verified(worker, cache, "other", tries=3)
