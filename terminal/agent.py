@@ -7,6 +7,7 @@ not take stops the step: the state stays as it was, nothing after it leaves, and
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -185,12 +186,17 @@ class Agent:
         """Wait for one event (at most `longest_s`), handle it, then whatever time has brought."""
         clock = self.ports.clock
         now = clock.now()
-        due = [at for child in self._children if (at := child.next_deadline()) is not None]
+        first = math.inf
         if self._timer is not None:
-            due.append(self._timer[1])
+            first = self._timer[1]
         if self._stop_at is not None:
-            due.append(self._stop_at)
-        first = min(due, default=now + longest_s)
+            first = min(first, self._stop_at)
+        for child in self._children:
+            at = child.next_deadline()
+            if at is not None and at < first:
+                first = at
+        if first == math.inf:
+            first = now + longest_s
         wait = max(0.0, min(longest_s, first - now))
         try:
             item = self.inbox.get(timeout=wait) if wait else self.inbox.get(block=False)
@@ -222,10 +228,11 @@ class Agent:
         trace = self.ports.trace
         trace.note("event", type(event).__name__, self.state.phase.value)
         state, commands = step(self.state, event)
+        phase = state.phase.value
         try:
             for command in commands:
                 self._perform(command)
-                trace.note("command", _name(command), state.phase.value)
+                trace.note("command", _name(command), phase)
         except StoreFailed as error:
             if self._store_failed(error) and isinstance(event, FACTS):
                 self.take(event)  # it has happened all the same; only what should have followed was not done

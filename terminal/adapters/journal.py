@@ -102,20 +102,22 @@ def plain(value: Any, where: str) -> Any:
     of four) or track 2; ValueError for what JSON cannot carry. Digits inside a longer hex string are not looked at; a hex
     value of 7 to 9 bytes that happens to be all digits can look like a card number: write such values as ``0x...``.
     """
-    if isinstance(value, Secret):
-        raise SecretInJournal(where, "a secret value")
     if isinstance(value, str):
         return plain_text(value, where)
     if value is None or isinstance(value, (bool, int, float)):
         return value
+    if isinstance(value, Secret):
+        raise SecretInJournal(where, "a secret value")
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, (dict, Mapping)):  # the concrete types first: asking an abstract one costs much more
         for key in value:
             if not isinstance(key, str):
                 raise ValueError(f"{where}: a key must be a string, not {type(key).__name__}")
             plain_text(key, f"a key of {where}")
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, (list, tuple, Sequence)) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return plain(list(value), where)
     raise ValueError(f"{where}: {type(value).__name__} is not a JSON value")
 
 

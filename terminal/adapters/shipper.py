@@ -109,8 +109,10 @@ class Shipper:
         self._refill(now)
         taken: list[OutboxRow] = []
         for lane in self._lanes.values():
-            taken += self._resends(lane, now, slots - len(taken))
-            taken += self._firsts(lane, unix_s, slots - len(taken))
+            if lane.out:
+                taken += self._resends(lane, now, slots - len(taken))
+            if lane.look:
+                taken += self._firsts(lane, unix_s, slots - len(taken))
         return taken
 
     def _resends(self, lane: _Lane, now: float, slots: int) -> list[OutboxRow]:
@@ -131,7 +133,7 @@ class Shipper:
 
     def _firsts(self, lane: _Lane, unix_s: float, slots: int) -> list[OutboxRow]:
         room = self._policy.ack_window - len(lane.out)
-        if not lane.look or slots <= 0:
+        if slots <= 0:
             return []
         if room <= 0:
             lane.stuck = True

@@ -30,10 +30,13 @@ def texts(language: str) -> Mapping[str, str]:
 
 def say(language: str, key: str, values: Mapping[str, Any], currency: str) -> str:
     """The text with its values; every value whose name ends in ``minor`` is money."""
+    text = texts(language)[key]
+    if not values:
+        return text.format_map(values) if "{" in text else text
     shown = {
         name: money(value, currency, language) if name.endswith("minor") and value is not None else value for name, value in values.items()
     }
-    return texts(language)[key].format_map(shown)
+    return text.format_map(shown)
 
 
 @functools.lru_cache(maxsize=512)

@@ -80,7 +80,9 @@ class WorkerProcess(Supervised):
         """When `tick` has something to do."""
         if self._child is None:
             return self._start_at
-        return min(self._in_flight.values(), default=self._heard_at + HEARTBEAT_LIMIT_S)  # a busy worker sends no heartbeat
+        if self._in_flight:  # a busy worker sends no heartbeat
+            return min(self._in_flight.values())
+        return self._heard_at + HEARTBEAT_LIMIT_S
 
     def _start(self) -> None:
         self._heard_at = self._clock.now() + HEARTBEAT_LIMIT_S  # the first import may take its time

@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 from drivers.errors import DeviceError, LinkError, LinkTimeout
 from drivers.transports.base import Clock, MonotonicClock
@@ -66,7 +66,6 @@ class Pipe:
             data = data[os.write(self._events, data) :]
 
 
-@runtime_checkable
 class Interruptible(Protocol):
     """A service whose long verb may be ended early by the next command."""
 
@@ -86,8 +85,8 @@ class Worker:
         self._rest = b""
         self._lines: deque[bytes] = deque()
         self._gone = False
-        if isinstance(service, Interruptible):
-            service.interrupted_by(self._waiting)
+        if hasattr(service, "interrupted_by"):
+            cast(Interruptible, service).interrupted_by(self._waiting)
         self._open = False
         self._told_lost = False
         self._reopen_at = 0.0

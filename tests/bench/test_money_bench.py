@@ -62,14 +62,14 @@ def test_the_same_seed_tells_the_same_story_in_another_process() -> None:
         f"import sys, hashlib; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests' / 'bench')!r}]\n"
         "from money.pool import schedule_of, setting\n"
         "from money.play import play, story_lines\n"
-        "for seed in (3, 8, 16, 31): print(hashlib.sha256('\\n'.join(story_lines(play(schedule_of(seed), setting(), story=True)))"
+        "for seed in (3, 8, 31, 32): print(hashlib.sha256('\\n'.join(story_lines(play(schedule_of(seed), setting(), story=True)))"
         ".encode()).hexdigest())\n"
     )
     told = []
     for seed in ("1", "2"):
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
         told.append(ran.stdout.split())
-    here = ["\n".join(story_lines(play(schedule_of(seed), setting(), story=True))) for seed in (3, 8, 16, 31)]
+    here = ["\n".join(story_lines(play(schedule_of(seed), setting(), story=True))) for seed in (3, 8, 31, 32)]
     assert told[0] == told[1] == [hashlib.sha256(story.encode()).hexdigest() for story in here]
 
 

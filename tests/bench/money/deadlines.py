@@ -6,6 +6,7 @@ bank. No phase lasts longer than its time limit without anything having happened
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ THANKS_S = 5.0
 ROWS = frozenset((phase.value, event.__name__) for phase, event in TRANSITIONS) | {(phase.value, "StoreFailed") for phase in Phase}
 
 
+@functools.cache
 def limits(times: Timeouts) -> dict[str, float]:
     """Seconds by phase (docs/session.md). Between customers there is none."""
     typing = (Phase.CHOOSING_APPLICATION, Phase.ENTERING_PIN, Phase.CHOOSING_AMOUNT, Phase.ENTERING_AMOUNT)

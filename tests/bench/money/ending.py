@@ -77,7 +77,9 @@ def _look(world: World) -> None:
     if world.life.alive:
         world.life.check_deadlines()
     world.quiet = not unrest(world)
-    if not world.quiet:
+    if world.quiet:
+        world.time.perhaps_done()
+    else:
         world.time.later(LOOK_S, lambda: _look(world))
 
 

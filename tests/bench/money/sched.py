@@ -71,6 +71,7 @@ class Scheduler:
         self.now = start
         self.current: Task | None = None
         self.steps = 0
+        self._perhaps_done = False
         self._hub = getcurrent()
         self._planned: list[tuple[float, int, Task | Callable[[], object], int]] = []
         self._order = count()
@@ -150,19 +151,29 @@ class Scheduler:
         if self.steps > MOST_STEPS:
             raise Runaway(f"{MOST_STEPS} steps, and no end at {self.now:.1f} s")
 
+    def perhaps_done(self) -> None:
+        """What `run` waits for may have come: only then does it look."""
+        self._perhaps_done = True
+
     def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Until `stop()` holds, nothing is planned any more, or that moment has come."""
         planned, pop = self._planned, heapq.heappop
-        while planned and not stop():
-            if planned[0][0] > until:
+        self._perhaps_done = True
+        while planned:
+            if self._perhaps_done:
+                self._perhaps_done = False
+                if stop():
+                    return
+            at, _, what, token = planned[0]
+            if at > until:
                 self.now = until
                 return
-            at, _, what, token = pop(planned)
+            pop(planned)
             if at > self.now:
                 self.now = at
             self.count_step()
-            if not isinstance(what, Task):
-                what()
+            if what.__class__ is not Task:
+                what()  # type: ignore[operator]
             elif what.token == token and not what.done:
                 self.current = what
                 what.token += 1

@@ -271,6 +271,6 @@ def draw(seed: int, make_fault: Any) -> Schedule:
         swapped=chance.random() < 0.15,
         face=face,
         risky=face and seed % 3 == 0,
-        attended=seed % 4 == 0,
-        whole=seed % 16 == 0,
+        attended=seed % 8 == 0,
+        whole=seed % 32 == 0,
     )

@@ -1,7 +1,8 @@
-"""Fifteen of sixteen schedules leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
-directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened.
+"""All schedules but one of thirty-two leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
+directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened, store and sender share one
+connection, which locks its file once for all.
 
-The sixteenth (`Schedule.whole`) takes the long way, on a store whose rows are sealed, and so does every story that is retold.
+That one (`Schedule.whole`) takes the long way, on a store whose rows are sealed.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import terminal.adapters.link_loop as link_loop
 import terminal.adapters.sealing as sealing
+import terminal.adapters.outbox_sender as outbox_sender
 import terminal.adapters.store as store
+import terminal.adapters.store_file as store_file
 import terminal.workers.supervisor as supervisor
 import terminal.workers.worker as worker
 from money.disk import UNSEEN
 from money.stops import PAGE_S
 from terminal.adapters.outbox import ACKNOWLEDGED, Bounds, Level, OutboxClass, OutboxRow, Outgoing, Stamp, levels
 from terminal.adapters.outbox_sender import Outbox
+from terminal.adapters.outbox_sender import _connect as connect_sender
 from terminal.adapters.telemetry import TelemetryFile
 from terminal.workers.services import dispenser, pin_pad, printer
 from terminal.workers.wire import decode, encode
@@ -53,6 +57,9 @@ class ShortWire:
         for service in WATCHING:  # how often a worker looks at a device that nobody asks for anything
             setattr(service, WATCH, SELDOM_S if on else AS_SHIPPED[service])
         store.TelemetryFile = NoTelemetry if on else TelemetryFile  # type: ignore[assignment, attr-defined]
+        setattr(store_file, "sqlite3", AloneSqlite() if on else sqlite3)  # noqa: B010 - likewise
+        outbox_sender._connect = SharedConnection if on else connect_sender  # type: ignore[assignment]
+        SHARED.clear()
         link_loop.Outbox = OneFileOutbox if on else SyncedOutbox  # type: ignore[attr-defined]
 
     def encode(self, message: Any) -> bytes:
@@ -64,6 +71,33 @@ class ShortWire:
 
     def decode(self, line: bytes) -> Any:
         return self._held[line] if line.startswith(b"@") else decode(line)
+
+
+SHARED: dict[Path, sqlite3.Connection] = {}
+"""The store's connections, by path."""
+
+
+class AloneSqlite:
+    """In the place of the store's `sqlite3`: no lock is taken and given back at every statement, no index of the log lies beside it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sqlite3, name)
+
+    def connect(self, path: Path, **given: Any) -> sqlite3.Connection:
+        database = SHARED[path] = sqlite3.connect(path, **given)
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return database
+
+
+class SharedConnection:
+    """The sender's half of the store's connection. What it deletes is synced no sooner than its own would be: `Disk` counts as synced
+    what an append leaves behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.execute = SHARED[path].execute
+
+    def close(self) -> None:
+        """It is the store's."""
 
 
 class NoTelemetry:

@@ -378,6 +378,7 @@ class World:
 
         def gone() -> None:
             self._done += 1
+            self.time.perhaps_done()
             if not (number + 1 < len(people) and people[number + 1].plan.eager):
                 self._next_customer(people, number + 1)
 
