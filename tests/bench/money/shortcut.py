@@ -1,6 +1,6 @@
-"""All schedules but one of thirty-two leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach people
-directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened, store and sender share one
-connection, which locks its file once for all.
+"""All schedules but one of thirty-two leave out what only carries: objects go over the workers' pipes without becoming JSON, views reach
+people directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened, store and sender share
+one connection, which locks its file once for all.
 
 That one (`Schedule.whole`) takes the long way, on a store whose rows are sealed.
 """
@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import terminal.adapters.link_loop as link_loop
-import terminal.adapters.sealing as sealing
 import terminal.adapters.outbox_sender as outbox_sender
+import terminal.adapters.sealing as sealing
 import terminal.adapters.store as store
 import terminal.adapters.store_file as store_file
 import terminal.workers.supervisor as supervisor
@@ -84,8 +84,9 @@ class AloneSqlite:
         return getattr(sqlite3, name)
 
     def connect(self, path: Path, **given: Any) -> sqlite3.Connection:
-        database = SHARED[path] = sqlite3.connect(path, **given)
+        database: sqlite3.Connection = sqlite3.connect(path, **given)
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        SHARED[path] = database
         return database
 
 
