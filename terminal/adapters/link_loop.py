@@ -30,6 +30,7 @@ from terminal.adapters.mqtt import (
     Connected,
     Ended,
     Happening,
+    MqttAbsent,
     MqttOptions,
     MqttUnreachable,
     Refused,
@@ -84,7 +85,7 @@ class LinkLoop:
         self._phase = Phase.WAITING
         self._backoff = Backoff(config.base_backoff_s, config.max_backoff_s, chance)
         self._deadline = clock.now() + boot_delay(config.terminal_id, config.boot_spread_s)
-        self._connected: queue.SimpleQueue[tuple[Session, str]] = queue.SimpleQueue()
+        self._connected: queue.SimpleQueue[tuple[Session, MqttUnreachable | None]] = queue.SimpleQueue()
         self._session: Session | None = None
         self._outflow: Outflow | None = None
         self._pending = PendingRequests()
@@ -167,11 +168,11 @@ class LinkLoop:
         session = self._means.session(self._options())
 
         def connect() -> None:
+            error: MqttUnreachable | None = None
             try:
                 session.connect()
-                error = ""
             except MqttUnreachable as failure:
-                error = str(failure)
+                error = failure
             if self.closing:
                 session.abandon()
             self._connected.put((session, error))
@@ -193,8 +194,8 @@ class LinkLoop:
             session, error = self._connected.get()
             if session is not self._session:
                 session.abandon()
-            elif error:
-                self._down(error)
+            elif error is not None:
+                self._down(str(error), absent=isinstance(error, MqttAbsent))
             else:
                 self._phase, self._deadline = Phase.HANDSHAKE, now + self._config.connect_timeout_s
 
@@ -243,11 +244,11 @@ class LinkLoop:
         self.renewal.stood()
         self._inbox(LinkUp())
 
-    def _down(self, reason: str, code: int = 0, planned: bool = False) -> None:
-        """`planned`: nobody is told unless the next attempt fails."""
+    def _down(self, reason: str, code: int = 0, planned: bool = False, absent: bool = False) -> None:
+        """`planned`: nobody is told unless the next attempt fails. `absent`: nobody was there who could have refused the certificate."""
         now = self._clock.now()
         was_up, self.up = self._phase is Phase.UP, False
-        if not was_up:
+        if not was_up and not absent:
             self.renewal.failed()
         if was_up and now - self._up_since >= HELD_S:
             self._backoff.reset()

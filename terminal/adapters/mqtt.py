@@ -10,6 +10,7 @@ TCP_NODELAY is set on the socket: Nagle with delayed ACK costs 92 ms a round tri
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 import ssl
@@ -28,12 +29,17 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 QOS = 1
 RECEIVE_MAXIMUM = 64
 MAX_PACKET_BYTES = 256 * 1024
+NOBODY_THERE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN)
 # what paho's decoder lets out for bytes that are not MQTT
 _DECODER_ERRORS = (ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError, OSError, struct.error)
 
 
 class MqttUnreachable(Exception):
     """No connection: name, TCP or TLS; the sentence says which."""
+
+
+class MqttAbsent(MqttUnreachable):
+    """Nobody took the connection, so nobody has seen the certificate either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +154,11 @@ class MqttSession:
         except ssl.SSLError as error:
             raise MqttUnreachable(f"{where}: TLS: {error.reason or error}") from error
         except TimeoutError as error:
-            raise MqttUnreachable(f"{where}: no answer") from error
+            raise MqttAbsent(f"{where}: no answer") from error
         except (OSError, ValueError) as error:
-            raise MqttUnreachable(f"{where}: {getattr(error, 'strerror', None) or error}") from error
+            absent = isinstance(error, socket.gaierror) or getattr(error, "errno", None) in NOBODY_THERE
+            kind = MqttAbsent if absent else MqttUnreachable
+            raise kind(f"{where}: {getattr(error, 'strerror', None) or error}") from error
 
     def subscribe(self, topics: list[str]) -> None:
         self._client.subscribe([(topic, SubscribeOptions(qos=QOS)) for topic in topics])

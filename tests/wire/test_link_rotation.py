@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import queue
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from monitor_outbox import until
 from production_broker import PATIENCE_S, Client, Production, make, make_all
 
 from drivers.secret import Secret
@@ -180,6 +182,36 @@ def test_a_certificate_that_the_broker_refuses_costs_no_service(broker: Producti
     terminal.until(LinkDown)
     terminal.until(LinkUp)
     assert terminal.states() == {newest: "active"}
+
+
+class Counted(TlsIdentity):
+    """How often it was asked for a certificate, and how often it heard that one had failed."""
+
+    asked = failures = 0
+
+    def context(self) -> ssl.SSLContext:
+        self.asked += 1
+        return super().context()
+
+    def failed(self) -> None:
+        self.failures += 1
+        super().failed()
+
+
+def test_a_broker_that_is_away_has_refused_no_certificate(broker: Production, terminal: Terminal) -> None:
+    """Rotated while the line was down: the new one is the first to be shown, however often nobody was there to see it."""
+    terminal.rotate()
+    identity = Counted(broker.etc / "ca.crt", terminal.keystore)
+    terminal.start(identity)
+    broker.end()
+    terminal.until(LinkDown)
+    new = terminal.rotate()
+    attempts = identity.asked + 3
+    until(lambda: identity.asked >= attempts)
+    assert identity.failures == 0
+    broker.start()
+    terminal.until(LinkUp)
+    assert terminal.states() == {new: "active"}
 
 
 def test_withdrawn_is_refused_until_there_is_another(broker: Production, terminal: Terminal) -> None:
