@@ -20,10 +20,7 @@ LOOK_S = 2.0
 def heal(world: World) -> None:
     """Every fault is over: power, wires, disk, bank; a technician has cleared the path. Nobody touches the terminal itself."""
     world.healed = True
-    world.ask_what_was_felt()
-    world.points_before_heal = world.points
-    world.at_point.clear()
-    world.at_name.clear()
+    world.moments.over()
     world.tell("world", "all faults are over")
     world.disk.heal()
     world.broker.faults.clear()

@@ -113,7 +113,7 @@ def _journal(world: World, entries: list[JournalEntry], books: dict[str, Book], 
     kinds: dict[str, list[JournalEntry]] = {}
     for entry in entries:
         kinds.setdefault(entry.transaction_id or "", []).append(entry)
-    for identity in sorted({*paid, *world.dispenses_sent}):
+    for identity in sorted({*paid, *world.witness.dispenses_sent}):
         yield from _order(identity, kinds.get(identity, []))
     for identity, book in sorted(books.items()):
         if book.status not in ("settled", "released", "inDoubt"):
@@ -194,8 +194,8 @@ def _serves(world: World) -> Iterator[Wrong]:
 
 def _caution(world: World, entries: list[JournalEntry]) -> Iterator[Wrong]:
     """A terminal that latches for no reason is safe, and useless: only what was felt of faults that may lead there excuses it."""
-    latch, felt = world.state.latch, ", ".join(sorted(set(world.effects))) or "nothing"
-    excuses = set(world.excuses)
+    latch, felt = world.state.latch, ", ".join(sorted(set(world.moments.effects))) or "nothing"
+    excuses = set(world.moments.excuses)
     if LOST in excuses:
         doubted = {entry.transaction_id for entry in entries if entry.kind == "dispenseUnknown"}
         told_apart = {payout.transaction_id for payout in world.payouts if not payout.as_before}

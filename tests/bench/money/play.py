@@ -50,7 +50,7 @@ def play(schedule: Schedule, setting: Setting, *, story: bool = False, trail: bo
     setting.log.truncate()
     with contextlib.redirect_stderr(setting.log):
         world = World(schedule, setting, story=story)
-        world.trail = [] if trail else None
+        world.moments.trail = [] if trail else None
         try:
             return _outcome(world, list(_course(world)))
         finally:
@@ -60,9 +60,9 @@ def play(schedule: Schedule, setting: Setting, *, story: bool = False, trail: bo
 
 def _course(world: World) -> Iterable[Wrong]:
     world.play()
-    points, world.trail = world.trail, None
+    points, world.moments.trail = world.moments.trail, None
     wrong = judge(world)
-    world.trail = points
+    world.moments.trail = points
     yield from wrong
     latch = world.state.latch if not wrong else None
     world.first_latch = latch.reason if latch else ""
@@ -95,7 +95,7 @@ def _counted(world: World, latch: Latch) -> list[Wrong]:
                 held = sum(cassette.remaining for cassette in world.dispenser.mechanics.cassettes if cassette.type == kind + 1)
                 exchange_unit(config, str(kind + 1), held, BY, opened)
                 world.exchanged[kind] = out_of(world)[kind]
-        world.excuses.clear()  # no fault is left: from here on nothing may be in doubt, and no count inaccurate
+        world.moments.excuses.clear()  # no fault is left: from here on nothing may be in doubt, and no count inaccurate
     except (ConfigError, ValueError) as error:  # ValueError: what the terminal shows as latched is not in its journal
         return [("reconciliation", str(error))]
     world.start_life()
@@ -131,10 +131,10 @@ def _outcome(world: World, wrong: list[Wrong]) -> Outcome:
         tuple(wrong),
         world.first_latch,
         frozenset(world.taken),
-        tuple(world.struck),
-        tuple(world.effects),
-        tuple(world.trail or ()),
-        world.points_before_heal,
+        tuple(world.moments.struck),
+        tuple(world.moments.effects),
+        tuple(world.moments.trail or ()),
+        world.moments.points_before_heal,
         world.now - world.began,
         world.lives,
         tuple(world.story or ()),

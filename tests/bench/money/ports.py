@@ -26,7 +26,7 @@ class TappedJournal:
         told = life.world.perhaps_told if disk.lies else life.world.told
         told.update(message.klass for message in outgoing)
         disk.after_append(self._store)
-        life.world.recorded(entries)
+        life.world.witness.recorded(entries)
         life.point(f"journal>{name}")
         return numbers
 
@@ -45,7 +45,7 @@ class TappedWorker(_Child):
     def send(self, command: c.DeviceCommand) -> None:
         name = type(command).__name__
         self._life.point(f"send<{name}")
-        self._life.world.ordered(command)
+        self._life.world.witness.ordered(command)
         if command.has_answer:
             self._life.deadlines.asked(command.command_id, f"{name} of {command.device.value}", command.deadline_s)
         self._port.send(command)

@@ -9,7 +9,7 @@ from typing import Any
 from money.kinds import KINDS
 
 POINTS_OF_A_CUSTOMER = 230
-"""About so many moments does a withdrawal have (`World.point`)."""
+"""About so many moments does a withdrawal have (`Moments.point`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,7 @@
-"""The world of one schedule: hardware, terminal, broker, bank, people, and the faults that strike at its moments.
-
-Every moment worth distinguishing is a **point** (`point`): before and after each effect of the agent, each chunk on a wire, each command to
-the chip, each note that moves, each message at the bank. Points are counted; a fault strikes at one of them, or at a time.
-"""
+"""The world of one schedule: hardware, terminal, broker, bank, people. Moments and faults are in `moments`, who watches in `witness`."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,23 +12,22 @@ from money.children import HEARTBEAT_S, MemoryPipe
 from money.disk import Disk
 from money.ending import heal, rest
 from money.hardware import DENOMINATIONS, Payout, WatchedSlot, WitnessedDispenser, chance_of
-from money.kinds import KINDS, WHILE_OPEN, Kind
 from money.life import Life
 from money.lines import Line
+from money.moments import Moments
 from money.network import BankAtBroker
 from money.people import Person
-from money.sched import Killed, Runaway, Scheduler, Task, TaskClock
-from money.schedule import Fault, Schedule
+from money.sched import Runaway, Scheduler, Task, TaskClock
+from money.schedule import Schedule
 from money.setting import Setting
+from money.witness import Witness
 from simulators.broker.memory import MemoryBroker
-from simulators.card.application import TC
 from simulators.devices.dispenser import Options
 from simulators.devices.dispenser_physics import Cassette, PathNote
 from simulators.devices.pinpad_device import PinPad
 from simulators.devices.pinpad_vault import Vault, VolatileMemory
 from simulators.devices.printer import Printer
 from terminal.adapters.store import Store
-from terminal.core import commands as c
 from terminal.core.model import State
 
 CUSTOMERS_S = 420.0
@@ -59,22 +53,10 @@ class World:
         self.story: list[tuple[float, str, str]] | None = [] if story else None
         self.broken: list[tuple[str, str]] = []
         self.taken: set[tuple[str, str]] = set()
-        self.points = self.points_before_heal = 0
-        self.trail: list[str] | None = None
-        self.struck: list[tuple[str, str]] = []
-        self.effects: list[str] = []
-        """Kinds that struck and were felt. `excuses`: the caution they justify together."""
-        self.excuses: set[str] = set()
-        self._in_wait: list[tuple[Kind, frozenset[str], Callable[[], bool]]] = []
-        self._dispense_open = False
-        self._occurrences: Counter[str] = Counter()
-        self._here = ""
-        self._plan_faults()
+        self.witness, self.moments = Witness(self), Moments(self)
+        self.point = self.moments.point
         self.view: Mapping[str, Any] = {"screen": "dark"}
         self.watchers: set[Task] = set()
-        self.intents: list[str] = []
-        self.dispenses_sent: Counter[str] = Counter()
-        self.cards_of: dict[str, int] = {}
         self.strays: list[PathNote] = []
         self.exchanged: dict[int, tuple[int, int]] = {}
         """By cassette type (0..3): what had left it when it was exchanged (`judge.out_of`)."""
@@ -102,13 +84,13 @@ class World:
         kinds = (2, 1, 3, 4) if schedule.swapped else (1, 2, 3, 4)
         cassettes = [Cassette(f"CNY {DENOMINATIONS[kind - 1] // 100}", schedule.counts[kind - 1], kind, 2) for kind in kinds]
         options = Options(last_status_survives=schedule.survives, latency=schedule.latency)
-        self.dispenser = WitnessedDispenser(cassettes, options, self.last_intent, self.point)
+        self.dispenser = WitnessedDispenser(cassettes, options, self.witness.last_intent, self.point)
         wires = chance_of(schedule.seed, "wires")
-        self.dispenser_line = Line(self.time, "cashDispenser", self.dispenser, wires, self._on_wire)
+        self.dispenser_line = Line(self.time, "cashDispenser", self.dispenser, wires, self.witness.on_wire)
         vault = Vault(self._setting.pin_keys.kbpk, VolatileMemory(), chance_of(schedule.seed, "vault").randbytes)
         self.pad_device = PinPad(vault)
-        self.pad = Line(self.time, "pinPad", self.pad_device, wires, self._on_wire)
-        self.printer = Line(self.time, "printer", Printer(None, 9600.0), wires, self._on_wire)
+        self.pad = Line(self.time, "pinPad", self.pad_device, wires, self.witness.on_wire)
+        self.printer = Line(self.time, "printer", Printer(None, 9600.0), wires, self.witness.on_wire)
         self.lines = {line.name: line for line in (self.dispenser_line, self.pad, self.printer)}
         self.slot: WatchedSlot = self._setting.slot(self.point)
         self.broker = MemoryBroker(self.time.later)
@@ -135,113 +117,7 @@ class World:
         self.broken.append((what, detail))
         self.tell("JUDGE", f"{what}: {detail.strip().splitlines()[-1] if detail else ''}")
 
-    def _plan_faults(self) -> None:
-        self.at_point: dict[int, list[Fault]] = {}
-        self.at_name: dict[tuple[str, int], list[Fault]] = {}
-        for fault in self.schedule.faults:
-            if isinstance(fault.at, int):
-                self.at_point.setdefault(fault.at, []).append(fault)
-            elif fault.at.startswith("t="):
-                self.time.later(float(fault.at[2:]), lambda fault=fault: self._strike(fault))  # type: ignore[misc]
-            else:
-                name, _, number = fault.at.rpartition("#")
-                self.at_name.setdefault((name, int(number)), []).append(fault)
-
-    def point(self, name: str) -> None:
-        """A moment. May not return: Killed, when the process that runs is the one that ends here."""
-        number, self.points = self.points, self.points + 1
-        if self.trail is not None:
-            self.trail.append(name)
-        faults = self.at_point.pop(number, None)
-        if self.at_name:
-            self._occurrences[name] += 1
-            faults = [*(faults or ()), *self.at_name.pop((name, self._occurrences[name]), ())]
-        if faults:
-            self._here = name
-            self._strike_all(faults)
-            self.time.hold()
-
-    def _strike_all(self, faults: list[Fault]) -> None:
-        """Also those behind one that ends the process that runs."""
-        for number, fault in enumerate(faults):
-            try:
-                self._strike(fault)
-            except Killed:
-                for other in faults[number + 1 :]:
-                    with contextlib.suppress(Killed):
-                        self._strike(other)
-                raise
-
-    def _strike(self, fault: Fault) -> None:
-        if self.healed:
-            return
-        self.tell("fault", str(fault))
-        self.struck.append((fault.kind, self._here))
-        kind = KINDS[fault.kind]
-        leads = kind.leads if self._dispense_open or WHILE_OPEN not in kind.leads else frozenset()
-        try:
-            came = kind.strike(self, **dict(fault.arguments))
-        except Killed:
-            self._felt(kind, leads)
-            raise
-        if callable(came):
-            self._in_wait.append((kind, leads, came))
-        elif came is not False:
-            self._felt(kind, leads)
-
-    def _felt(self, kind: Kind, leads: frozenset[str]) -> None:
-        self.effects.append(kind.name)
-        self.excuses |= leads
-
-    def ask_what_was_felt(self) -> None:
-        """Of the faults that lay in wait."""
-        in_wait, self._in_wait = self._in_wait, []
-        for kind, leads, felt in in_wait:
-            if felt():
-                self._felt(kind, leads)
-
-    # --- witnesses
-
-    def _on_wire(self, line: str, direction: str, data: bytes) -> None:
-        if self.story is not None:
-            arrow = ">" if direction == "toDevice" else "<"
-            self.tell("wire", f"{line} {arrow} {data.hex() if line == 'cashDispenser' else f'{len(data)} bytes'}")
-        if line == "cashDispenser" and direction == "toDevice" and data[3:4] == b"\x52":
-            self._dispense_on_wire()
-        self.point(f"wire {line} {direction}")
-
-    def _dispense_on_wire(self) -> None:
-        transaction_id = self.last_intent()
-        self.dispenses_sent[transaction_id] += 1
-        if self.dispenses_sent[transaction_id] > 1 or not transaction_id:
-            self.broke("neverTwice", transaction_id or "without any intent")
-
-    def last_intent(self) -> str:
-        return self.intents[-1] if self.intents else ""
-
-    def recorded(self, entries: Any) -> None:
-        """An append has returned: on disk."""
-        for entry in entries:
-            if entry.kind == "dispenseIntended":
-                self.intents.append(entry.transaction_id)
-                self._dispense_open = True
-            elif entry.kind == "transactionSettled":
-                self._dispense_open = False
-            elif entry.kind == "authorisationRequested":
-                self.cards_of[entry.transaction_id] = self.slot.generation if self.slot.present else -1
-
-    def ordered(self, command: c.DeviceCommand) -> None:
-        """The agent is about to send this to a worker."""
-        if isinstance(command, c.Dispense):
-            transaction = self.state.transaction
-            identity = transaction.transaction_id if transaction else ""
-            if identity != self.last_intent():
-                self.broke("intentFirst", identity)
-            generation = self.cards_of.get(identity, -1)
-            if self.slot.present and self.slot.generation == generation:
-                self.broke("cardBeforeCash", identity)
-            if self.slot.last_words.get(generation) != TC:
-                self.broke("noCashBeforeTc", f"{identity}: the chip's last word was {self.slot.last_words.get(generation)}")
+    # --- what can be looked at
 
     def open_store(self) -> Store:
         """What the keystore holds is there at every opening."""
@@ -395,5 +271,5 @@ class World:
         self.time.forget()
         for life in self.all_lives:
             life.untie()
-        for one in (*self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self):
+        for one in (*self.lines.values(), self.broker, self.bank, self.dispenser, self.slot, self.moments, self.witness, self):
             vars(one).clear()  # a world is one knot of references: untied here, it does not wait for the collector
