@@ -11,13 +11,11 @@ import math
 import queue
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from drivers.transports.base import Clock
 from terminal.adapters import link_events as link
-from terminal.adapters.bank_messages import BankRequest, Sealer, answer_of, code_of, request_of
+from terminal.adapters.bank_messages import BankRequest, answer_of, code_of, request_of
 from terminal.adapters.journal import Entry
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.store import Kept
@@ -25,11 +23,12 @@ from terminal.adapters.store_file import StoreFailed
 from terminal.adapters.texts import receipt_lines, view_message
 from terminal.core import commands as c
 from terminal.core import events as e
-from terminal.core.model import Device, Phase, State
+from terminal.core.model import Phase, State
 from terminal.core.session import step
 from terminal.core.steps import BANK
 from terminal.core.view import View
 from terminal.core.views import view_of
+from terminal.ports import AttendantPort, Inbox, Item, PagePort, Ports, WorkerPort
 
 TOPICS = {"txn": "txn", "audit": "event", "alarm": "alarm", "telemetry": "telemetry"}
 LONGEST_WAIT_S = 1.0
@@ -37,56 +36,6 @@ FACTS = (e.CardInserted, e.CardRemoved, e.DeviceOnline, e.DeviceLost, e.LinkUp, 
 STOP_WITHIN_S = 240.0
 """A customer who does not come to an end is left behind after that, unless a dispense is open: its outcome is waited for."""
 FAILED = 1
-
-Item = e.Event | Callable[[], None]
-
-
-class WorkerPort(Protocol):
-    """A device as the agent sees it: a process, or a service in the same thread."""
-
-    def send(self, command: c.DeviceCommand) -> None: ...
-    def tick(self) -> None: ...
-    def next_deadline(self) -> float | None: ...
-    def close(self, grace_s: float) -> None: ...
-
-
-class PagePort(Protocol):
-    """The kiosk page's process."""
-
-    def show(self, view: Mapping[str, Any]) -> None: ...
-    def tick(self) -> None: ...
-    def next_deadline(self) -> float | None: ...
-    def close(self, grace_s: float) -> None: ...
-
-
-class JournalPort(Protocol):
-    def append(self, entries: Any, outgoing: Any = (), kept: Any = ()) -> Any: ...
-
-
-class LinkPort(Protocol):
-    def request(self, type: str, data: dict[str, Any], timeout_s: float) -> str: ...
-    def notify(self) -> None: ...
-    def report(self, data: Mapping[str, Any]) -> None: ...
-    def retain(self, leaf: str, type_: str, data: Mapping[str, Any]) -> None: ...
-
-
-class AttendantPort(Protocol):
-    """Looks after the terminal beside its customers: health, alarms, the centre's orders (terminal/fleet)."""
-
-    def sent(self, command: c.Command) -> None:
-        """A command to a device or a question to the bank has left."""
-        ...
-
-    def saw(self, event: e.Event, before: State) -> None:
-        """An event was handled; the agent's state is what came of it."""
-        ...
-
-    def heard(self, event: link.LinkEvent) -> None:
-        """From the bank link, what is not the core's."""
-        ...
-
-    def tick(self) -> None: ...
-    def next_deadline(self) -> float | None: ...
 
 
 class Alone:
@@ -106,33 +55,6 @@ class Alone:
 
     def next_deadline(self) -> float | None:
         return None
-
-
-class Inbox(Protocol):
-    """Where everything comes together: a queue between threads, or one in virtual time. `get` raises queue.Empty."""
-
-    def put(self, item: Item) -> None: ...
-    def get(self, block: bool = True, timeout: float | None = None) -> Item: ...
-
-
-class Trace(Protocol):
-    """Names and times, never contents: for stories and measurements."""
-
-    def note(self, kind: str, name: str, phase: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything outside of the core, built by `compose`."""
-
-    clock: Clock
-    wall_clock: Callable[[], datetime]
-    journal: JournalPort
-    link: LinkPort
-    sealer: Sealer
-    workers: Mapping[Device, WorkerPort]
-    page: PagePort
-    trace: Trace
 
 
 class Agent:

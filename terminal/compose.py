@@ -23,7 +23,7 @@ from terminal.adapters.sealing import DataKeys
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 from terminal.adapters.trace import FileTrace, NoTrace
-from terminal.agent import Agent, Ports
+from terminal.agent import Agent
 from terminal.config import Config, ConfigError
 from terminal.core.events import Started
 from terminal.core.model import Device, State
@@ -31,6 +31,7 @@ from terminal.core.recovery import CHECKPOINTS, Recovered, recover
 from terminal.fleet.build import attendant_of, centre_keys, picture_outcome
 from terminal.fleet.desired_file import Start
 from terminal.fleet.surroundings import Child, Machine
+from terminal.ports import Ports
 from terminal.workers.cameras import InspectionCameras
 from terminal.workers.page import PageProcess
 from terminal.workers.supervisor import WorkerProcess

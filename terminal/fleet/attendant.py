@@ -29,7 +29,7 @@ class Desk(Protocol):
 
 
 class Attendant:
-    """terminal.agent.AttendantPort. `say` takes a sentence for the log."""
+    """terminal.ports.AttendantPort. `say` takes a sentence for the log."""
 
     def __init__(self, post: Post, reporter: Reporter, desks: tuple[Desk, ...], say: Callable[[str], None]) -> None:
         self._post, self._reporter, self._desks, self._say = post, reporter, desks, say

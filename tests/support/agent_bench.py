@@ -14,11 +14,12 @@ from drivers.transports.memory import VirtualClock
 from terminal.adapters import link_events as link
 from terminal.adapters.store_file import StoreFailed
 from terminal.adapters.trace import FileTrace, NoTrace
-from terminal.agent import Agent, Ports
+from terminal.agent import Agent
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, Phase, PinBlock, State
 from terminal.core.recovery import Recovered
+from terminal.ports import Ports
 
 
 class Worker:

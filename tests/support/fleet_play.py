@@ -17,7 +17,7 @@ from terminal.adapters import link_events as link
 from terminal.adapters.journal import Entry
 from terminal.adapters.store import Store
 from terminal.adapters.trace import NoTrace
-from terminal.agent import Agent, Ports
+from terminal.agent import Agent
 from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device, State
@@ -27,6 +27,7 @@ from terminal.fleet.attendant import Attendant
 from terminal.fleet.build import attendant_of
 from terminal.fleet.health import Depth
 from terminal.fleet.order_book import Outcome
+from terminal.ports import Ports
 
 BASE = "bank/v1/B001/T0001"
 BEGAN = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)

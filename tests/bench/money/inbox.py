@@ -12,7 +12,7 @@ from money.sched import Scheduler, Task
 
 
 class MemoryInbox:
-    """terminal.agent.Inbox."""
+    """terminal.ports.Inbox."""
 
     def __init__(self, schedule: Scheduler) -> None:
         self._schedule = schedule

@@ -26,13 +26,14 @@ from terminal.adapters.bank_link import BankLink
 from terminal.adapters.link_means import LinkMeans
 from terminal.adapters.store import Store
 from terminal.adapters.store_file import StoreFailed
-from terminal.agent import Agent, Ports
+from terminal.agent import Agent
 from terminal.compose import recovered_from
 from terminal.core.events import Started
 from terminal.core.model import Device, State
 from terminal.fleet.attendant import Attendant
 from terminal.fleet.build import attendant_of
 from terminal.fleet.order_desk import RESTART_EXIT
+from terminal.ports import Ports
 from terminal.workers.page import PageProcess
 from terminal.workers.service import Service
 from terminal.workers.services.card import CardService

@@ -105,7 +105,7 @@ class Surroundings:
 
 
 class TappedTrace:
-    """terminal.agent.Trace: coverage and the story."""
+    """terminal.ports.Trace: coverage and the story."""
 
     def __init__(self, life: Life) -> None:
         self._life = life

@@ -144,7 +144,7 @@ class OneFileOutbox(SyncedOutbox):
 
 
 class DirectPage:
-    """terminal.agent.PagePort without a process."""
+    """terminal.ports.PagePort without a process."""
 
     DARK_S = 0.3
 

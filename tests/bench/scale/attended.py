@@ -26,12 +26,13 @@ from terminal.adapters.link_events import BadMessage, LinkEvent, LinkUp
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
 from terminal.adapters.trace import NoTrace
-from terminal.agent import Agent, Ports
+from terminal.agent import Agent
 from terminal.core import events as e
 from terminal.core.model import Device, State
 from terminal.core.recovery import recover
 from terminal.fleet import desired_file
 from terminal.fleet.build import attendant_of
+from terminal.ports import Ports
 
 KEY_ID = "centre-2026"
 NO_TELEMETRY = "\n[fleet]\ntelemetry_s = 3600.0\n"
