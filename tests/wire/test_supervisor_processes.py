@@ -1,122 +1,44 @@
-"""Real child processes that hang, crash, talk nonsense or outlive their agent: what the supervisor tells the core, and what it restarts."""
+"""Real worker processes that hang, crash, talk nonsense or outlive their agent: what the core is told, and what is started again."""
 
 from __future__ import annotations
 
 import os
-import queue
 import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from supervised import (
+    ANSWER,
+    CRASH,
+    FOREIGN,
+    GARBAGE,
+    HANG,
+    LOSE,
+    LOST,
+    ODD,
+    ONLINE,
+    PATIENCE_S,
+    PRINT,
+    RAISE,
+    REFUSE,
+    Inbox,
+    Rig,
+    SkippingClock,
+    done,
+    gone,
+    not_sent,
+    worker,
+)
 
-from terminal.core import commands as c
 from terminal.core import events as e
 from terminal.core.model import Device
-from terminal.workers.children import BUDGET, Restarts
-from terminal.workers.page import PONG_LIMIT_S, PageProcess
+from terminal.workers.children import BUDGET
 from terminal.workers.supervisor import GRACE_S, HEARTBEAT_LIMIT_S, WORKER, WorkerProcess
 
 pytestmark = pytest.mark.wire
-
-SUPPORT = Path(__file__).parents[1] / "support"
-ODD = (sys.executable, str(SUPPORT / "odd_worker.py"))
-PATIENCE_S = 60.0
-LOST = e.DeviceLost(Device.DISPENSER, "workerLost")
-ONLINE = e.DeviceOnline(Device.DISPENSER)
-
-
-class SkippingClock:
-    """The machine's clock, and a way to skip what nobody wants to wait for."""
-
-    def __init__(self) -> None:
-        self.skipped = 0.0
-
-    def now(self) -> float:
-        return time.monotonic() + self.skipped
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("the agent does not sleep")
-
-
-class Inbox:
-    """The agent's loop, as far as a child needs it."""
-
-    def __init__(self) -> None:
-        self.items: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.events: list[e.Event] = []
-
-    def pump(self, child: WorkerProcess | PageProcess, until: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + PATIENCE_S
-        while not until():
-            assert time.monotonic() < give_up, f"never came; so far {self.events}"
-            child.tick()
-            try:
-                item = self.items.get(timeout=0.02)
-            except queue.Empty:
-                continue
-            if isinstance(item, e.Event):
-                self.events.append(item)
-            else:
-                item()
-
-
-class Rig:
-    def __init__(self, program: tuple[str, ...] = ODD, **settings: Any) -> None:
-        self.clock = SkippingClock()
-        self.inbox = Inbox()
-        self.worker = WorkerProcess(Device.DISPENSER, settings, self.clock, self.inbox.items.put, program)
-        self.number = 0
-
-    @property
-    def events(self) -> list[e.Event]:
-        return self.inbox.events
-
-    def until(self, ready: Callable[[], bool]) -> None:
-        self.inbox.pump(self.worker, ready)
-
-    def until_event(self, event: e.Event, times: int = 1) -> None:
-        self.until(lambda: self.events.count(event) >= times)
-
-    def do(self, deed: int, deadline_s: float = 30.0) -> int:
-        self.number += 1
-        self.worker.send(c.PrepareDispense(self.number, deadline_s, (deed,)))
-        return self.number
-
-    def pid(self) -> int:
-        self.until(lambda: self.worker.pid is not None)
-        assert self.worker.pid is not None
-        return self.worker.pid
-
-
-@contextmanager
-def worker(program: tuple[str, ...] = ODD, **settings: Any) -> Iterator[Rig]:
-    rig = Rig(program, **settings)
-    try:
-        yield rig
-    finally:
-        rig.worker.close(5.0)
-
-
-ANSWER, HANG, CRASH, GARBAGE, RAISE, LOSE, PRINT, REFUSE, FOREIGN = range(9)
-
-
-def done(number: int) -> Callable[[e.Event], bool]:
-    return lambda event: isinstance(event, e.DispenserPrepared) and event.command_id == number
-
-
-def gone(number: int) -> e.CommandFailed:
-    return e.CommandFailed(number, Device.DISPENSER, "workerLost", "workerLost")
-
-
-def not_sent(number: int) -> e.CommandFailed:
-    return e.CommandFailed(number, Device.DISPENSER, "workerLost", e.NOT_SENT)
 
 
 def test_a_worker_starts_says_so_and_answers() -> None:
@@ -385,123 +307,6 @@ def test_a_port_that_is_not_there_is_a_lost_device_not_a_crash(capfd: pytest.Cap
         unit.close(5.0)
     said = capfd.readouterr().err
     assert str(port) in said and "Traceback" not in said
-
-
-# --- restarts, in no time
-
-
-class StillClock:
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
-def test_restarts_wait_longer_each_time_and_the_budget_comes_back() -> None:
-    clock = StillClock()
-    restarts = Restarts(clock)
-    waits = []
-    for _ in range(BUDGET[0]):
-        at = restarts.next_start()
-        assert at is not None
-        waits.append(at - clock.now())
-        clock.at = at
-    assert waits == [0.0, 1.0, 2.0, 4.0, 8.0]
-    assert restarts.next_start() is None
-    clock.at += BUDGET[1] + 1.0
-    assert restarts.next_start() == clock.now()
-
-
-# --- the page
-
-
-class PageRig:
-    def __init__(self, *arguments: str) -> None:
-        self.clock = SkippingClock()
-        self.inbox = Inbox()
-        self.presses: list[tuple[int, str]] = []
-        self.ports: list[int] = []
-        program = (sys.executable, str(SUPPORT / "odd_page.py"))
-        self.page = PageProcess(
-            arguments, self.clock, self.inbox.items.put, lambda *press: self.presses.append(press), self.ports.append, program
-        )
-
-    def until(self, ready: Callable[[], bool]) -> None:
-        self.inbox.pump(self.page, ready)
-
-
-@contextmanager
-def page(*arguments: str) -> Iterator[PageRig]:
-    rig = PageRig(*arguments)
-    try:
-        yield rig
-    finally:
-        rig.page.close(5.0)
-
-
-def test_a_view_goes_out_and_a_press_comes_in() -> None:
-    with page() as rig:
-        rig.until(lambda: rig.ports == [4711])
-        rig.page.show({"seq": 5, "screen": "idle"})
-        rig.until(lambda: bool(rig.presses))
-        assert rig.presses == [(5, f"seen-by-{rig.page.pid}")]
-
-
-def test_a_page_that_dies_is_started_again_and_shown_the_last_view() -> None:
-    with page() as rig:
-        rig.page.show({"seq": 1, "screen": "idle"})
-        rig.until(lambda: len(rig.presses) == 1)
-        first = rig.page.pid
-        assert first is not None
-        os.kill(first, signal.SIGKILL)
-        rig.until(lambda: len(rig.presses) == 2)
-        assert rig.page.pid != first
-        assert rig.presses == [(1, f"seen-by-{first}"), (1, f"seen-by-{rig.page.pid}")]
-
-
-def test_a_page_that_keeps_dying_is_started_for_ever_only_slower() -> None:
-    with page() as rig:
-        rig.page.show({"seq": 1, "screen": "die"})
-        for count in range(1, BUDGET[0] + 4):
-            rig.until(lambda count=count: len(rig.presses) >= count and rig.page.pid is None)
-            rig.clock.skipped += 61.0
-
-
-def test_a_page_that_answers_no_ping_is_killed() -> None:
-    with page("deaf") as rig:
-        rig.until(lambda: rig.ports == [4711])
-        first = rig.page.pid
-        rig.clock.skipped += PONG_LIMIT_S + 1.0
-        rig.until(lambda: len(rig.ports) == 2)
-        assert rig.page.pid != first
-
-
-def test_lines_that_are_none_are_passed_over(capfd: pytest.CaptureFixture[str]) -> None:
-    with page("garbage") as rig:
-        rig.page.show({"seq": 9, "screen": "idle"})
-        rig.until(lambda: bool(rig.presses))
-        assert rig.presses == [(9, f"seen-by-{rig.page.pid}")]
-    assert capfd.readouterr().err.count("a line that is none of ours") == 5
-
-
-def test_a_defect_behind_a_press_is_not_taken_for_a_bad_line() -> None:
-    """An error in the core must be heard, not hidden as nonsense of the page."""
-
-    def defective(*press: object) -> None:
-        raise ValueError("a defect in the core")
-
-    rig = PageRig()
-    rig.page._pressed = defective
-    try:
-        rig.page.show({"seq": 1, "screen": "idle"})
-        with pytest.raises(ValueError, match="a defect in the core"):
-            rig.until(lambda: False)
-    finally:
-        rig.page.close(5.0)
 
 
 def test_a_command_that_no_worker_could_read_is_told_as_not_sent() -> None:
