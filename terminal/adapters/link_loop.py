@@ -85,7 +85,7 @@ class LinkLoop:
         self._phase = Phase.WAITING
         self._backoff = Backoff(config.base_backoff_s, config.max_backoff_s, chance)
         self._deadline = clock.now() + boot_delay(config.terminal_id, config.boot_spread_s)
-        self._connected: queue.SimpleQueue[tuple[Session, MqttUnreachable | None]] = queue.SimpleQueue()
+        self._connected: queue.SimpleQueue[tuple[Session, str, bool]] = queue.SimpleQueue()
         self._session: Session | None = None
         self._outflow: Outflow | None = None
         self._pending = PendingRequests()
@@ -131,7 +131,7 @@ class LinkLoop:
                 self.clock_offset_ms = self._inbound.clock_offset_ms
         except sqlite3.Error as error:
             self._close_outbox()
-            self._down(f"the outbox cannot be read ({error})")
+            self._down(f"the outbox cannot be read ({error})", seen=False)
 
     def _advance(self, now: float) -> None:
         for request in self._pending.expired(now):
@@ -168,14 +168,14 @@ class LinkLoop:
         session = self._means.session(self._options())
 
         def connect() -> None:
-            error: MqttUnreachable | None = None
+            error, seen = "", True
             try:
                 session.connect()
             except MqttUnreachable as failure:
-                error = failure
+                error, seen = str(failure), not isinstance(failure, MqttAbsent)
             if self.closing:
                 session.abandon()
-            self._connected.put((session, error))
+            self._connected.put((session, error, seen))
             self.wake.set()
 
         self._phase, self._session = Phase.CONNECTING, session
@@ -191,11 +191,11 @@ class LinkLoop:
 
     def _finish_connecting(self, now: float) -> None:
         while not self._connected.empty():
-            session, error = self._connected.get()
+            session, error, seen = self._connected.get()
             if session is not self._session:
                 session.abandon()
-            elif error is not None:
-                self._down(str(error), absent=isinstance(error, MqttAbsent))
+            elif error:
+                self._down(error, seen=seen)
             else:
                 self._phase, self._deadline = Phase.HANDSHAKE, now + self._config.connect_timeout_s
 
@@ -244,11 +244,11 @@ class LinkLoop:
         self.renewal.stood()
         self._inbox(LinkUp())
 
-    def _down(self, reason: str, code: int = 0, planned: bool = False, absent: bool = False) -> None:
-        """`planned`: nobody is told unless the next attempt fails. `absent`: nobody was there who could have refused the certificate."""
+    def _down(self, reason: str, code: int = 0, planned: bool = False, seen: bool = True) -> None:
+        """`planned`: nobody is told unless the next attempt fails. `seen`: somebody was there who may have refused the certificate."""
         now = self._clock.now()
         was_up, self.up = self._phase is Phase.UP, False
-        if not was_up and not absent:
+        if not was_up and seen:
             self.renewal.failed()
         if was_up and now - self._up_since >= HELD_S:
             self._backoff.reset()

@@ -1,8 +1,8 @@
 """What the bank link shows the broker of itself: certificate and key, from files or from the keystore, taken anew for every connection.
 
 Rotation: a certificate that was installed is tried at the next connection. When it has stood (CONNACK, SUBACK) it becomes the active
-one and its predecessor is dropped; as long as it has not, the predecessor has its turn after every failed attempt, so a certificate that
-the broker does not like costs an attempt and no service.
+one and its predecessor is dropped; as long as it has not, the predecessor has its turn after every attempt that somebody may have refused,
+so a certificate that the broker does not like costs an attempt and no service. A broker that was not there has refused nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class TlsCredentials(Protocol):
         """A connection with the last context has come up. LinkConfigError when that cannot be noted."""
 
     def failed(self) -> None:
-        """It has not."""
+        """It has not, and whoever took the connection may have refused the certificate."""
 
     def ends(self) -> datetime | None:
         """When the certificate of the last context ends; None when there is none."""
@@ -139,11 +139,14 @@ def promoted(contents: Contents, name: str) -> Contents:
 
 
 class _TidySocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails: paho forgets it then."""
+    """Closes itself when the handshake fails: paho forgets it then. A handshake that never ends is one that failed, not a broker away."""
 
     def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
+        except TimeoutError:
+            self.close()
+            raise OSError("no answer in the TLS handshake") from None
         except OSError:
             self.close()
             raise

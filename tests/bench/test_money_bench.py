@@ -18,8 +18,6 @@ from money.schedule import Fault, Schedule, draw
 from money.single import CUSTOMER, payouts, played
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 SLICE = 2_000
 
 

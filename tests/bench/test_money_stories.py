@@ -120,8 +120,8 @@ def test_an_fsync_that_fails_leaves_an_entry_that_nobody_believes_in() -> None:
 def test_an_empty_cassette_puts_no_other_out_of_use() -> None:
     """One failed pick took the full cassettes behind it out of use, and the terminal said that it had no cash."""
     empty = Fault("show chooseAmount#1", "dispenser/cassetteEmpty", (("left", 0), ("unit", 1)))
-    everything = replace(CUSTOMER, amount_minor=38_000)
-    assert play(Schedule(7, (everything,), (empty,)), setting()).wrong == ()
+    mixed = replace(CUSTOMER, amount_minor=38_000)
+    assert play(Schedule(7, (mixed,), (empty,)), setting()).wrong == ()
 
 
 def test_a_dispense_that_no_worker_could_take_is_no_doubt() -> None:

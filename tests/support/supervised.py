@@ -16,7 +16,7 @@ from terminal.core.model import Device
 from terminal.workers.page import PageProcess
 from terminal.workers.supervisor import WorkerProcess
 
-SUPPORT = Path(__file__).parents[1] / "support"
+SUPPORT = Path(__file__).parent
 ODD = (sys.executable, str(SUPPORT / "odd_worker.py"))
 PATIENCE_S = 60.0
 LOST = e.DeviceLost(Device.DISPENSER, "workerLost")

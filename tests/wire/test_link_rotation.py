@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import shutil
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from terminal.adapters.keystore_locks import PassphraseLock
 from terminal.adapters.link_config import LinkConfig
 from terminal.adapters.link_events import BadMessage, LinkDown, LinkEvent, LinkUp
 from terminal.adapters.link_tls import TlsCredentials, TlsFiles, TlsIdentity
+from terminal.adapters.mqtt import MqttAbsent, MqttOptions, MqttSession, MqttUnreachable
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.shipper import ShippingPolicy
 from terminal.adapters.store import Store
@@ -206,12 +208,29 @@ def test_a_broker_that_is_away_has_refused_no_certificate(broker: Production, te
     broker.end()
     terminal.until(LinkDown)
     new = terminal.rotate()
-    attempts = identity.asked + 3
+    attempts, failures = identity.asked + 3, identity.failures
     until(lambda: identity.asked >= attempts)
-    assert identity.failures == 0
+    assert identity.failures == failures
     broker.start()
     terminal.until(LinkUp)
     assert terminal.states() == {new: "active"}
+
+
+def options(port: int, context: ssl.SSLContext, host: str = "localhost") -> MqttOptions:
+    return MqttOptions(host, port, "T0001", context, None, None, 60, 0.5, 10, True, f"{BASE}/state", b"")
+
+
+def test_who_took_the_connection_and_says_nothing_is_not_away(broker: Production) -> None:
+    """A certificate that is shown in a handshake without an end may be the reason; one that nobody was shown is not."""
+    context = TlsFiles(broker.etc / "ca.crt").context()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(MqttUnreachable, match="no answer in the TLS handshake") as told:
+            MqttSession(options(port, context)).connect()
+    assert not isinstance(told.value, MqttAbsent)
+    for host in ("localhost", "no-such-host.invalid"):
+        with pytest.raises(MqttAbsent):
+            MqttSession(options(port, context, host)).connect()
 
 
 def test_withdrawn_is_refused_until_there_is_another(broker: Production, terminal: Terminal) -> None:

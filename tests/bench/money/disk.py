@@ -67,7 +67,7 @@ class Disk:
         self._number = 0
         UNSEEN.clear()
         self._synced: dict[str, int] = {}
-        self._log, self._syncs = "", False
+        self._log = ""
         self.refusals = 0
         """So many appends to come are refused: the disk is full."""
         self.lies = 0
@@ -84,15 +84,14 @@ class Disk:
 
     # --- what SQLite promises
 
-    def synced(self) -> None:
+    def synced(self, store: Store) -> None:
         """An append of the store has returned: its log is on disk up to here, if the connection syncs at every commit."""
-        if self._syncs:
+        (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
+        if synchronous >= FULL:
             self._synced[self._log] = os.stat(self._log).st_size
 
-    def opened(self, store: Store) -> None:
+    def opened(self) -> None:
         """Recovery read what is there; opening telemetry commits once, synced."""
-        (synchronous,) = store._database.execute("PRAGMA synchronous").fetchone()
-        self._syncs = synchronous >= FULL
         self._log = f"{self.path}-wal"
         for log in (self._log, f"{telemetry_path(self.path)}-wal") if self._telemetry else (self._log,):
             self._synced[log] = os.stat(log).st_size if os.path.exists(log) else 0
@@ -115,7 +114,7 @@ class Disk:
 
     def after_append(self, store: Store) -> None:
         if not self.lies:
-            self.synced()
+            self.synced(store)
         else:
             self.lies -= 1
             self.lied += 1

@@ -95,7 +95,7 @@ class Life:
     def _start(self) -> None:
         world = self.world
         self.store = world.open_store()
-        world.disk.opened(self.store)
+        world.disk.opened()
         recovered = recovered_from(self.store, world.config)
         inbox = self._inbox = MemoryInbox(world.time)
         agent = self.agent = Agent(State(world.config.core()), inbox=inbox)

@@ -15,7 +15,7 @@ from simulators.bank.faults import Faults, sending
 from simulators.bank.host import BankHost
 from simulators.bank.messages import base_and_leaf
 from simulators.broker.memory import HOP_S, BrokerDown, Connection, MemoryBroker, Packet
-from terminal.adapters.mqtt import Acked, Arrived, Connected, Ended, Happening, MqttOptions, MqttUnreachable, Subscribed
+from terminal.adapters.mqtt import Acked, Arrived, Connected, Ended, Happening, MqttAbsent, MqttOptions, Subscribed
 
 CONNECT_S = 0.01
 Point = Callable[[str], None]
@@ -39,7 +39,7 @@ class MemorySession:
         try:
             self._broker.connect(self._connection, lambda: self._tell(Connected(self._options.window)))
         except BrokerDown:
-            raise MqttUnreachable("the broker: connection refused") from None
+            raise MqttAbsent("the broker: connection refused") from None
 
     def subscribe(self, topics: list[str]) -> None:
         self._broker.subscribe(self._connection, topics)

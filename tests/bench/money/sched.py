@@ -156,7 +156,7 @@ class Scheduler:
         self._perhaps_done = True
 
     def run(self, until: float, stop: Callable[[], bool] = lambda: False) -> None:
-        """Until `stop()` holds, nothing is planned any more, or that moment has come."""
+        """Until `stop()` holds (asked at first, and behind each `perhaps_done`), nothing is planned any more, or that moment has come."""
         planned, pop = self._planned, heapq.heappop
         self._perhaps_done = True
         while planned:

@@ -2,7 +2,7 @@
 people directly, idle devices are looked at less often, the file for telemetry (the core has none) is not opened, store and sender share
 one connection, which locks its file once for all.
 
-That one (`Schedule.whole`) takes the long way, on a store whose rows are sealed.
+That one (`Schedule.whole`) takes the long way, on a store whose rows are sealed. Schedules that are not drawn (`explore`) are short.
 """
 
 from __future__ import annotations
@@ -95,10 +95,15 @@ class SharedConnection:
     what an append leaves behind."""
 
     def __init__(self, path: Path) -> None:
-        self.execute = SHARED[path].execute
+        self.execute: Callable[..., sqlite3.Cursor] = SHARED[path].execute
 
     def close(self) -> None:
-        """It is the store's."""
+        """It is the store's; but nothing comes through here any more."""
+        self.execute = _closed
+
+
+def _closed(*statement: Any) -> sqlite3.Cursor:
+    raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
 
 
 class NoTelemetry:

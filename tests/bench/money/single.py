@@ -19,4 +19,5 @@ def payouts(outcome: Outcome) -> list[str]:
 
 
 def everything(*faults: Fault) -> Outcome:
+    """Somebody gets notes of every kind, from cassettes that stand at each other's places."""
     return play(Schedule(7, (explore.MIXED,), faults, swapped=True, whole=False), setting())

@@ -99,7 +99,7 @@ class World:
         )
         self.bank.point = self.point
 
-    # --- time, story, moments
+    # --- time and story
 
     @property
     def now(self) -> float:
