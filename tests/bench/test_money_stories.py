@@ -78,6 +78,15 @@ def test_two_notes_counted_as_one_reject() -> None:
     assert played(Fault("send<Dispense#1", "dispenser/doubleNote", (("count", 1), ("reported", 1)))).wrong == ()
 
 
+def test_a_flood_that_comes_byte_by_byte_is_over_some_time() -> None:
+    """It took the simulated line six minutes, longer than the terminal asks: a doubt that had no reason."""
+    split = Fault("event CommandFailed#1", "wire/cashDispenser/toHost/split")
+    flood = Fault("wire cashDispenser toHost#10", "dispenser/flood_before_reply", (("command", None), ("count", 4), ("size", 70_000)))
+    schedule = Schedule(87_516, (CUSTOMER,), (split, flood), latency=0.0, attended=False, whole=False)
+    outcome = play(schedule, setting())
+    assert outcome.wrong == () and outcome.latched == "" and "wire/cashDispenser/toHost/split" in outcome.effects
+
+
 def test_a_note_of_another_cassette_jams() -> None:
     wrong_note = Fault("send<Dispense#1", "dispenser/wrongNote", (("unit", 3),))
     outcome = played(wrong_note, Fault("send<Dispense#1", "dispenser/jam", (("after_notes", 0), ("where", "dvt"))))

@@ -17,6 +17,8 @@ from money.sched import Scheduler, Task
 
 WIRE_FAULTS = ("lose", "loseByte", "corrupt", "duplicate", "split", "delay", "flood", "swallow")
 """A chunk lost; one byte of it lost; one byte changed; sent twice; byte by byte; late; noise before it; the line dead for a while."""
+SPLIT_BYTES = 64
+"""So many of a split chunk come one by one, what is behind them at once: no line is slow for minutes, whatever floods it."""
 BYTE_S = 0.001
 FLOOD_BYTES = 400
 
@@ -123,7 +125,8 @@ class Line:
             case "duplicate":
                 return [(0.0, data), (BYTE_S, data)]
             case "split":
-                return [(BYTE_S * 5 * number, data[number : number + 1]) for number in range(len(data))]
+                single = [(BYTE_S * 5 * number, data[number : number + 1]) for number in range(min(len(data), SPLIT_BYTES))]
+                return [*single, (BYTE_S * 5 * SPLIT_BYTES, data[SPLIT_BYTES:])] if len(data) > SPLIT_BYTES else single
             case "delay":
                 return [(fault.seconds, data)]
         return [(0.0, self._chance.randbytes(FLOOD_BYTES)), (BYTE_S, data)]
