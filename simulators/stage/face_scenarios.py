@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import time
 
-from simulators.stage.scenarios import FACE_AMOUNT, Play, Scenario, Scene, go_on_to_camera, take_cash_and_receipt, to_amount
+from simulators.stage.scenarios import (
+    FACE_AMOUNT,
+    Play,
+    Scenario,
+    Scene,
+    go_on_to_camera,
+    past_the_camera,
+    take_cash_and_receipt,
+    to_amount,
+)
 
 TURN = "请跟随箭头慢慢转头"  # please follow the arrow
 ALONE = "画面中不止一人"  # there was more than one person
@@ -25,7 +34,7 @@ def to_camera(scene: Scene) -> None:
 
 def paid(scene: Scene) -> None:
     began = time.monotonic()
-    scene.customer.sees("takeCard")
+    past_the_camera(scene, "takeCard")
     scene.tell("stage", f"the face step took {time.monotonic() - began:.1f} s, from the mirror to the card")
     scene.customer.takes_card()
     take_cash_and_receipt(scene)
@@ -42,6 +51,16 @@ def leave(scene: Scene) -> None:
 def live(scene: Scene) -> None:
     to_amount(scene)
     to_camera(scene)
+    paid(scene)
+
+
+def second_try(scene: Scene) -> None:
+    scene.tell("stage", "somebody looks over the shoulder")
+    to_amount(scene)
+    to_camera(scene)
+    scene.customer.sees("faceNotice", where=lambda view: view["hint"].startswith(ALONE))
+    scene.tell("stage", "and goes away; the customer tries again")
+    scene.stage.show_scene("customer")
     paid(scene)
 
 
@@ -100,6 +119,13 @@ ALL = (
     _refusal("face-print", "a photograph is held up", "print", refused("somebody holds up a printed photograph of the customer", TURN)),
     _refusal("face-replay", "a film on a screen", "replay", refused("somebody holds up a tablet with a film of the customer", TURN)),
     _refusal("face-two-people", "somebody looks over the shoulder", "two-people", refused("two people stand before the camera", ALONE)),
+    Scenario(
+        "face-second-try",
+        "somebody looks over the shoulder, goes away, and the customer tries again",
+        second_try,
+        requested_minor=FACE_AMOUNT,
+        options={"scene": "two-people"},
+    ),
     _refusal("face-dark", "the lamps are off", "dark", refused("the lobby's lamps are off", NOT_SEEN, hint=DARK)),
     _refusal("face-covered", "the lens is covered", "covered", covered),
     Scenario(

@@ -56,13 +56,23 @@ def to_card(scene: Scene, amount_minor: int = AMOUNT, card: str = CARD, pin: str
     scene.customer.presses(f"amount:{amount_minor}")
     if scene.stage.options.faces and amount_minor >= FACE_AMOUNT:
         go_on_to_camera(scene)
-    scene.customer.sees("takeCard")
+        past_the_camera(scene, "takeCard")
+    else:
+        scene.customer.sees("takeCard")
 
 
 def go_on_to_camera(scene: Scene) -> None:
     """The screen before the camera says what it will do, and waits for a yes."""
     scene.customer.sees("faceNotice")
     scene.customer.presses("goOn")
+    scene.customer.sees("face")
+
+
+def past_the_camera(scene: Scene, then: str) -> None:
+    """Tries again as often as the terminal offers it: it sends some living people back (docs/face-liveness.md), more on a busy machine."""
+    while scene.customer.sees(then, "faceNotice")["screen"] == "faceNotice":
+        scene.tell("kiosk", scene.customer.view["hint"])
+        go_on_to_camera(scene)
 
 
 def take_cash_and_receipt(scene: Scene) -> None:
@@ -189,10 +199,7 @@ def face_mismatch(scene: Scene) -> None:
     to_amount(scene)
     scene.customer.presses(f"amount:{FACE_AMOUNT}")
     go_on_to_camera(scene)
-    scene.customer.sees("face")
-    while scene.customer.sees("chooseAmount", "faceNotice")["screen"] == "faceNotice":  # turned too fast for a busy machine: once more
-        scene.customer.presses("goOn")
-        scene.customer.sees("face")
+    past_the_camera(scene, "chooseAmount")
     scene.customer.presses("cancel")
     scene.customer.sees("takeCard")
     scene.customer.takes_card()
