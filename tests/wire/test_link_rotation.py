@@ -64,12 +64,14 @@ class Terminal:
         return identity.name
 
     def start(self, credentials: TlsCredentials | None = None) -> None:
-        tls = credentials or TlsIdentity(self.broker.etc / "ca.crt", self.keystore)
+        self.begin(credentials or TlsIdentity(self.broker.etc / "ca.crt", self.keystore), self.folder / "t.sqlite")
+        self.until(LinkUp)
+
+    def begin(self, tls: TlsCredentials, outbox: Path) -> None:
         url = f"mqtts://localhost:{self.broker.port}"
         config = LinkConfig(url, "T0001", "B001", tls=tls, boot_spread_s=0, base_backoff_s=0.05, max_backoff_s=0.2, shipping=QUICK)
-        self.link = BankLink(config, self.folder / "t.sqlite", self.events.put, sealer=self.store.sealer)
+        self.link = BankLink(config, outbox, self.events.put, sealer=self.store.sealer)
         self.link.start()
-        self.until(LinkUp)
 
     def until(self, kind: type[LinkEvent]) -> LinkEvent:
         while True:
@@ -214,6 +216,20 @@ def test_a_broker_that_is_away_has_refused_no_certificate(broker: Production, te
     broker.start()
     terminal.until(LinkUp)
     assert terminal.states() == {new: "active"}
+
+
+def test_an_outbox_that_cannot_be_read_has_refused_no_certificate(broker: Production, terminal: Terminal) -> None:
+    new = terminal.rotate()
+    place = terminal.folder / "place"
+    place.mkdir()
+    (place / "t.sqlite").write_bytes(b"this is no database" * 100)
+    identity = Counted(broker.etc / "ca.crt", terminal.keystore)
+    terminal.begin(identity, place / "t.sqlite")
+    assert "the outbox cannot be read (file is not a database)" in str(terminal.until(LinkDown))
+    place.rename(terminal.folder / "another")
+    place.symlink_to(terminal.folder)
+    terminal.until(LinkUp)
+    assert identity.failures == 0 and terminal.states() == {new: "active"}
 
 
 def options(port: int, context: ssl.SSLContext, host: str = "localhost") -> MqttOptions:
