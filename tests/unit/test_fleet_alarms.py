@@ -127,10 +127,22 @@ SIGHTS = st.lists(
 HISTORY = st.lists(st.tuples(st.floats(0.0, 400.0), SIGHTS), max_size=40)
 
 
+FLOODED = ("alarmFlood", None)
+
+
+def test_what_was_withheld_and_is_only_returning_when_the_flood_ends_is_told_and_then_that_it_has_returned() -> None:
+    play = Play()
+    play.at(0, *flood(FLOOD_MOST))
+    assert play.at(1, *flood(FLOOD_MOST), on("consumableLow", "printer")) == ["+alarmFlood/-"]
+    assert play.at(FLOOD_WINDOW_S, *flood(FLOOD_MOST)) == ["+consumableLow/printer", "-alarmFlood/-"]
+    assert play.at(FLOOD_WINDOW_S + 5, *flood(FLOOD_MOST)) == ["-consumableLow/printer"]
+
+
 @given(HISTORY)
 def test_raised_and_returned_take_turns_and_delays_are_kept(history: list[tuple[float, list[tuple[str, str | None, bool | None]]]]) -> None:
     play, now = Play(), 0.0
     held: dict[tuple[str, str | None], tuple[bool, float]] = {}
+    stands: set[tuple[str, str | None]] = set()
     open_: set[tuple[str, str | None]] = set()
     for pause, sights in history:
         now += pause
@@ -139,16 +151,19 @@ def test_raised_and_returned_take_turns_and_delays_are_kept(history: list[tuple[
             holds = conditions[key].holds if key in conditions else False
             if holds is not None and holds != held.get(key, (False, 0.0))[0]:
                 held[key] = (holds, now)
+        for (code, device), (holds, since) in held.items():
+            if holds != ((code, device) in stands) and now >= since + (ALARMS[code].on_delay_s if holds else ALARMS[code].off_delay_s):
+                stands ^= {(code, device)}
         before = len(play.told)
         play.at(now, *conditions.values())
         for change in play.told[before:]:
             key = change.standing.key
             assert (key in open_) != change.raised, "raised twice, or returned without standing"
             open_ ^= {key}
-            if key[0] != "alarmFlood" and change.raised:
-                assert held[key][0] and now >= held[key][1] + ALARMS[key[0]].on_delay_s
-            elif key[0] != "alarmFlood":
-                assert not held[key][0] and now >= held[key][1] + ALARMS[key[0]].off_delay_s
+            if key[0] != "alarmFlood":
+                assert change.raised == (key in stands), "told too early, or of something else"
+        assert open_ <= stands | {FLOODED}
+        assert FLOODED in open_ or open_ == stands, "all that stands is told, but in a flood"
         moment = next_look(play.board, now)
         assert moment is None or moment > now, "a look that is due at once would never end"
 
