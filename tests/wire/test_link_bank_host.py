@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import queue
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from core_play import config
 
+from simulators.broker.start import start_broker
 from simulators.control import Control
 from terminal.adapters.bank_link import BankLink
 from terminal.adapters.journal import Entry
@@ -53,15 +52,8 @@ def running(command: list[str], said: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
-    if program is None:
-        pytest.skip("mosquitto is not installed")
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        port = server.getsockname()[1]
-    settings = tmp_path / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nlog_dest stderr\nlog_type information\n")
-    with running([program, "-c", str(settings)], "running"):
-        yield f"mqtt://127.0.0.1:{port}"
+    with start_broker(tmp_path / "broker", kind="mosquitto") as broker:
+        yield broker.url
 
 
 ALARM = {
