@@ -8,7 +8,7 @@ from itertools import product
 from types import FrameType
 
 import pytest
-from core_play import ONE_BEFORE, account, config
+from core_ways import ONE_BEFORE, account, config
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -6,8 +6,8 @@ is dispensed twice, what the bank is told is what was paid or DOBT with the latc
 
 from __future__ import annotations
 
-from core_play import MEMORY_GONE
 from core_truths import Truths
+from core_ways import MEMORY_GONE
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule

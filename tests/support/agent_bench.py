@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core_play import BLOCK, CARD, DEBIT, FACTORY, GOOD, ONE_BEFORE, config
+from core_ways import BLOCK, CARD, DEBIT, FACTORY, GOOD, ONE_BEFORE, config
 
 from drivers.secret import Secret
 from drivers.transports.memory import VirtualClock

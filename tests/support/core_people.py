@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core_play import DEBIT, TEMPLATE
+from core_ways import DEBIT, TEMPLATE
 from core_world import Wires
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core_play import BLOCK, CARD, CREDIT, DEBIT, FACTORY, GOOD, MEMORY_GONE, ONE_BEFORE, TEMPLATE, account
+from core_ways import BLOCK, CARD, CREDIT, DEBIT, FACTORY, GOOD, MEMORY_GONE, ONE_BEFORE, TEMPLATE, account
 
 from drivers.secret import Secret
 from terminal.core import commands as c

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core_play import MEMORY_GONE, ONE_BEFORE, account, at, config, recovered_from
 from core_samples import ANSWERED_BY, samples
+from core_ways import MEMORY_GONE, ONE_BEFORE, account, at, config, recovered_from
 
 from terminal.core import commands as c
 from terminal.core import events as e

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core_play import (
+from core_play import Make, play
+from core_ways import (
     GOOD,
     TO_BANK,
     TO_CASH,
     TO_DISPENSING,
     TYPE_PIN,
-    Make,
     aac,
     account,
     approved,
@@ -21,7 +21,6 @@ from core_play import (
     initialised,
     last_status,
     pin_started,
-    play,
     prepared,
     selected,
     start,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core_people import People
-from core_play import SECRETS
+from core_ways import SECRETS
 from core_world import SETTINGS
 from hypothesis.stateful import invariant
 

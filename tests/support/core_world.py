@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from core_play import BLOCK, CARD, CREDIT, DEBIT, FACTORY, MEMORY_GONE, SECRETS, TEMPLATE, account, config, play, recovered_from
+from core_play import play
+from core_ways import BLOCK, CARD, CREDIT, DEBIT, FACTORY, MEMORY_GONE, SECRETS, TEMPLATE, account, config, recovered_from
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from agent_bench import Bench
-from core_play import CARD, DEBIT, GOOD
+from core_ways import CARD, DEBIT, GOOD
 
 from drivers.secret import Secret
 from terminal.adapters import link_events as link

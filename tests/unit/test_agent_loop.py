@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from agent_bench import Bench
-from core_play import DEBIT, PAN, SECRETS, TRACK2
+from core_ways import DEBIT, PAN, SECRETS, TRACK2
 
 from terminal.adapters import link_events as link
 from terminal.core import commands as c

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from core_play import BLOCK, PAN, TRACK2
+from core_ways import BLOCK, PAN, TRACK2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

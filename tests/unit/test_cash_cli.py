@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from core_play import DENOMINATIONS, ID, TO_CASH, TO_DISPENSING, account, dispensed, idle, time_out
+from core_ways import DENOMINATIONS, ID, TO_CASH, TO_DISPENSING, account, dispensed, idle, time_out
 
 from terminal.adapters.journal import Entry
 from terminal.adapters.store import Store

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from core_play import (
+from core_play import play, recorded, told
+from core_ways import (
     CARD,
     CREDIT,
     DEBIT,
@@ -26,13 +27,10 @@ from core_play import (
     keys,
     pin_block,
     pin_started,
-    play,
     prepared,
-    recorded,
     selected,
     tc,
     time_out,
-    told,
 )
 
 from terminal.core import commands as c

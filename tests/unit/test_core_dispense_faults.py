@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from core_play import (
+from core_play import play, recorded, told
+from core_ways import (
     FACTORY,
     GOOD,
     ID,
@@ -25,12 +26,9 @@ from core_play import (
     initialised,
     last_status,
     lost,
-    play,
-    recorded,
     recovered_from,
     tc,
     time_out,
-    told,
 )
 
 from terminal.core import commands as c

@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from core_play import (
+from core_play import Make, play, recorded, told
+from core_ways import (
     FACE_FROM,
     ID,
     PAN,
@@ -23,7 +24,6 @@ from core_play import (
     TO_SERVICES,
     TO_STORING,
     TYPE_PIN,
-    Make,
     aac,
     answer,
     arqc,
@@ -35,14 +35,11 @@ from core_play import (
     lost,
     managed,
     pin_started,
-    play,
-    recorded,
     recovered_from,
     selected,
     start,
     tc,
     time_out,
-    told,
 )
 
 from terminal.adapters.texts import texts

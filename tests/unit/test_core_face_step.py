@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from core_play import (
+from core_play import Make, play, recorded, told
+from core_ways import (
     FACE_FROM,
     ID,
     PAN,
@@ -14,7 +15,6 @@ from core_play import (
     TO_FACE,
     TO_NOTICE,
     TYPE_PIN,
-    Make,
     aac,
     answer,
     approved,
@@ -26,14 +26,11 @@ from core_play import (
     idle,
     keys,
     lost,
-    play,
     prepared,
-    recorded,
     selected,
     tc,
     template,
     time_out,
-    told,
     verified,
 )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from core_play import (
+from core_play import play, recorded, told
+from core_ways import (
     ONE_BEFORE,
     TO_AMOUNT,
     TO_BANK,
@@ -24,12 +25,9 @@ from core_play import (
     last_status,
     lost,
     pin_started,
-    play,
     prepared,
-    recorded,
     selected,
     time_out,
-    told,
 )
 
 from terminal.core import commands as c

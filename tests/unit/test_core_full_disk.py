@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from core_play import GOOD, ID, ONE_BEFORE, arqc, at, config, dispensed, idle, play, prepared, time_out
+from core_play import play
 from core_stories import STORIES, Story, restarted
+from core_ways import GOOD, ID, ONE_BEFORE, arqc, at, config, dispensed, idle, prepared, time_out
 
 from terminal.core import commands as c
 from terminal.core import events as e

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from core_play import (
+from core_play import play, recorded
+from core_stories import DOUBTFUL, STORIES, WHOLE, Story, restarted
+from core_ways import (
     FACE_FROM,
     GOOD,
     ID,
@@ -21,13 +23,10 @@ from core_play import (
     everything_online,
     idle,
     last_status,
-    play,
-    recorded,
     recovered_from,
     start,
     time_out,
 )
-from core_stories import DOUBTFUL, STORIES, WHOLE, Story, restarted
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,9 +7,10 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
-from core_play import SECRETS, at, waits
+from core_play import waits
 from core_samples import ANSWERED_BY, samples
 from core_states import Node, asked_in, explored
+from core_ways import SECRETS, at
 
 from terminal.core import commands as c
 from terminal.core import diagram

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from core_play import (
+from core_play import recorded, told
+from core_ways import (
     DEBIT,
     GOOD,
     ID,
@@ -25,12 +26,10 @@ from core_play import (
     pin_block,
     pin_started,
     prepared,
-    recorded,
     selected,
     start,
     tc,
     time_out,
-    told,
 )
 
 from terminal.core import commands as c

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from core_play import at, config, idle, start
+from core_ways import at, config, idle, start
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

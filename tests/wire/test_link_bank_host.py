@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from core_play import config
+from core_ways import config
 
 from simulators.broker.start import start_broker
 from simulators.control import Control
