@@ -4,29 +4,24 @@ a small Receive Maximum, refusals, silence, garbage, no PUBACK. It shares no cod
 
 from __future__ import annotations
 
-import queue
 import select
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
+import link_rig
 import pytest
+from link_rig import PATIENCE_S
 
-from terminal.adapters.bank_link import BankLink
 from terminal.adapters.journal import Entry
-from terminal.adapters.link_config import LinkConfig
-from terminal.adapters.link_events import BadMessage, LinkDown, LinkEvent, LinkUp, RequestFailed
+from terminal.adapters.link_events import BadMessage, LinkDown, LinkUp, RequestFailed
 from terminal.adapters.outbox import Outgoing
 from terminal.adapters.shipper import ShippingPolicy
-from terminal.adapters.store import Store
 
 pytestmark = [pytest.mark.wire, pytest.mark.placeholders]
-PATIENCE_S = 20.0
 CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14
-E = TypeVar("E")
 
 
 class PeerBroker:
@@ -114,22 +109,13 @@ class PeerBroker:
             self.wire = None
 
 
-class Terminal:
+class Terminal(link_rig.Terminal):
+    """One that does not resend while a test looks."""
+
     def __init__(self, folder: Path, url: str, **config: float) -> None:
-        self.store = Store.open(folder / "t.sqlite", "T0001", "B001")
-        self.inbox: queue.Queue[LinkEvent] = queue.Queue()
-        options = {"boot_spread_s": 0.0, "base_backoff_s": 0.05, "max_backoff_s": 0.2, **config}
-        shipping = ShippingPolicy(resend_s=60, drain_per_s=1000)
-        self.link = BankLink(LinkConfig(url, "T0001", "B001", shipping=shipping, **options), folder / "t.sqlite", self.inbox.put)  # type: ignore[arg-type]
-        self.link.start()
+        super().__init__(folder, url, shipping=ShippingPolicy(resend_s=60, drain_per_s=1000), **config)
 
-    def event(self, kind: type[E]) -> E:
-        while True:
-            event = self.inbox.get(timeout=PATIENCE_S)
-            if isinstance(event, kind):
-                return event
-
-    def put(self, number: int) -> None:
+    def puts(self, number: int) -> None:
         self.store.append([Entry("e", None, {})] * number, [Outgoing("txn", "txn", "A", {})] * number)
         self.link.notify()
 
@@ -163,7 +149,7 @@ def test_the_first_packet_is_as_agreed(peer: PeerBroker, terminal: Terminal) -> 
 def test_the_receive_maximum_of_the_broker_is_never_exceeded(peer: PeerBroker, terminal: Terminal, receive_maximum: int) -> None:
     peer.welcome(receive_maximum)
     terminal.event(LinkUp)
-    terminal.put(12)
+    terminal.puts(12)
     outstanding: list[int] = []
     got = 0
     while got < 12:
@@ -227,7 +213,7 @@ def test_a_broker_that_says_nothing_is_given_up(tmp_path: Path, peer: PeerBroker
 def test_a_broker_that_acknowledges_nothing_is_given_up_and_the_row_comes_again(tmp_path: Path, peer: PeerBroker) -> None:
     terminal = Terminal(tmp_path, peer.url, puback_timeout_s=0.3)
     peer.welcome()
-    terminal.put(1)
+    terminal.puts(1)
     first = peer.publication()
     assert "acknowledges nothing" in terminal.event(LinkDown).reason
     peer.welcome()
@@ -276,7 +262,7 @@ def test_a_message_on_a_strange_topic_is_reported(peer: PeerBroker, terminal: Te
 def test_what_the_broker_refuses_to_take_stays_and_is_told(peer: PeerBroker, terminal: Terminal) -> None:
     peer.welcome()
     terminal.event(LinkUp)
-    terminal.put(1)
+    terminal.puts(1)
     peer.puback(peer.publication()[1], 0x87)
     refused = terminal.event(BadMessage)
     assert refused.topic.endswith("/txn")
