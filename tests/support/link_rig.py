@@ -82,6 +82,14 @@ def envelope(data: Any) -> bytes:
     return json.dumps({**fields, "datacontenttype": "application/json", "data": data}).encode()
 
 
+def next_of(inbox: queue.Queue[LinkEvent], kind: type[E]) -> E:
+    """The next event of this kind; those before it are passed over. queue.Empty when none comes."""
+    while True:
+        event = inbox.get(timeout=PATIENCE_S)
+        if isinstance(event, kind):
+            return event
+
+
 class Terminal:
     """Store and link, as the agent has them."""
 
@@ -95,10 +103,7 @@ class Terminal:
         self.link.start()
 
     def event(self, kind: type[E]) -> E:
-        while True:
-            event = self.inbox.get(timeout=PATIENCE_S)
-            if isinstance(event, kind):
-                return event
+        return next_of(self.inbox, kind)
 
     def put(self, klass: OutboxClass, **data: Any) -> None:
         self.store.append([Entry("e", None, {})], [Outgoing(klass, LEAF[klass], "A", data)])

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from link_rig import E, next_of
 from monitor_outbox import until
 from production_broker import PATIENCE_S, Client, Production, make, make_all
 
@@ -47,7 +48,7 @@ class Terminal:
         self.keystore = Keystore(folder / "keys.json", "T0001", PassphraseLock(PASSPHRASE))
         self.keystore.create(Contents("T0001", data_key=1, data_keys={1: new_key()}))
         self.store = Store.open(folder / "t.sqlite", "T0001", "B001", data_keys=self.keystore.read().sealing)
-        self.events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+        self.events: queue.Queue[LinkEvent] = queue.Queue()
         self.link: BankLink | None = None
         self.sent = 0
 
@@ -73,11 +74,8 @@ class Terminal:
         self.link = BankLink(config, outbox, self.events.put, sealer=self.store.sealer)
         self.link.start()
 
-    def until(self, kind: type[LinkEvent]) -> LinkEvent:
-        while True:
-            event = self.events.get(timeout=PATIENCE_S)
-            if isinstance(event, kind):
-                return event
+    def until(self, kind: type[E]) -> E:
+        return next_of(self.events, kind)
 
     def send(self) -> None:
         self.sent += 1
